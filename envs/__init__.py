@@ -1,0 +1,1 @@
+"""Gymnasium environments: ``rsrm/SymbolicRegression-v0`` and its vector form."""

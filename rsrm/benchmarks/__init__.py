@@ -1,0 +1,1 @@
+"""Problem catalogue, runner, scores and speed measurements: ``python -m rsrm.benchmarks``."""
