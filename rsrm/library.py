@@ -160,14 +160,16 @@ class Library:
         arity : int
             0, 1 or 2.
         body : sequence of int
-            Prefix tokens; PARAM0 and PARAM1 stand for the arguments. Promoted tokens in it are expanded.
+            Prefix tokens below the promoted band; PARAM0 and PARAM1 stand for the arguments.
 
         Raises
         ------
         ValueError
             If no slot is free, or the body is not a complete prefix expression that uses exactly `arity` parameters.
         """
-        body = self._expanded_body(body)
+        body = tuple(int(t) for t in body)
+        if any(t >= self.first_promoted for t in body):
+            raise ValueError(f"body of {name!r} holds promoted tokens: expand it first")
         need = 1
         for k, t in enumerate(body):
             need += (0 if t < 0 else int(self.tables.arity[t])) - 1
@@ -202,15 +204,6 @@ class Library:
         keep = {k: getattr(self, k) for k in
                 ("n_variables", "operators", "constants", "literals", "variable_names", "promoted", "capacity")}
         return Library(**{**keep, **changes})
-
-    def _expanded_body(self, body) -> tuple[int, ...]:
-        first = self.first_promoted
-        body = tuple(int(t) for t in body)
-        if all(t < first for t in body):
-            return body
-        from rsrm.expression import expand_tokens  # deferred: expression stands one level above
-
-        return tuple(int(t) for t in expand_tokens(np.array(body, np.int16), self))
 
     @cached_property
     def tables(self) -> Tables:
