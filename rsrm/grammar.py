@@ -5,12 +5,12 @@ opens ``arity`` new ones; the episode ends when no slot is open. The rules hold 
 is with promoted operators expanded, and are checked in constant time for each token because every open slot carries
 what the rules need to know of the path above it::
 
-    slot = (row, weight, depth, sibling, counter_1 .. counter_R)
+    slot = (row, weight, depth, sibling, room_1 .. room_R)
 
 ``row`` says whose argument the slot is: ``3*parent + kind``, kind 0 for a first argument, 1 for a second one after a
 first argument that is not a constant, 2 after one that is. ``weight`` is how often the slot occurs once promoted
-operators are expanded (a body may use its parameter twice). ``counter_r`` is -1 where nesting rule r has no outer
-operator above the slot, and else the number of inner operators between the topmost outer one and the slot.
+operators are expanded (a body may use its parameter twice). ``room_r`` is how many more inner operators nesting rule r allows on a
+path through the slot, UNBOUND where no outer operator is above it; the topmost outer one decides.
 
 A state is one int32 vector, so that thousands of episodes are one matrix and a tree search saves one by copying it::
 
@@ -32,10 +32,17 @@ from rsrm.primitives import BY_NAME, OP_CONSTANT, OP_LITERAL
 EMPTY = -1
 """Parent of the root, and sibling of what has none."""
 
+UNBOUND = np.int16(2**15 - 1)
+"""Room of a nesting rule below no outer operator."""
+
 # Header of a state.
 LENGTH, OPEN, SIZE, CONSTANTS, HEADER = 0, 1, 2, 3, 4
-# Fields of a slot; the counters of the nesting rules follow.
-ROW, WEIGHT, DEPTH, SIBLING, COUNTERS = 0, 1, 2, 3, 4
+# Fields of a slot; the rooms of the nesting rules follow.
+ROW, WEIGHT, DEPTH, SIBLING, ROOMS = 0, 1, 2, 3, 4
+# Rows of Limits.cells. The first two describe a token; the next say what it takes: written-out tokens minus one
+# (parameters included), levels below its slot, fitted constants, and for each nesting rule the most inner operators on
+# one path through it. Then, for each argument, what its slot inherits (see `_argument_rows`), and the masks by ROW.
+ARITY, IS_CONSTANT, GROWTH, REACH, USED, RULES = 0, 1, 2, 3, 4, 5
 
 TRIGONOMETRIC = ("sin", "cos", "tan")
 """Never nested in each other by default. Inverse ones are left out: Snell's law is ``asin(n*sin(angle))``."""
@@ -48,23 +55,29 @@ INVERSE_PAIRS = (
 
 
 class Limits(NamedTuple):
-    """What an episode may do; K tokens, R nesting rules. Built by :func:`make_limits`, read by kernels."""
+    """What an episode may do; K tokens, R nesting rules. Built by :func:`make_limits`, read by kernels.
+
+    All tables share one array: each array that a kernel takes from a tuple costs two atomic operations a call, and
+    eight of them cost more than the transition itself.
+    """
 
     max_size: int
     max_depth: int
     max_constants: int
-    arity: np.ndarray  # int8[K]
-    is_constant: np.ndarray  # bool[K]; constant and literals, and promoted terminals that are one of them
-    growth: np.ndarray  # int16[K]; written-out tokens minus one, parameters included
-    reach: np.ndarray  # int16[K]; levels below its slot that the token takes, parameters included
-    n_constants: np.ndarray  # int16[K]; fitted constants in the body
-    allowed: np.ndarray  # bool[3K + 1, K]; by row of the slot, the last row being the root's
-    multiplicity: np.ndarray  # int16[K, 2]; how often the body uses each parameter
-    offset: np.ndarray  # int16[K, 2]; deepest level of each parameter below the token's slot
-    rule_limit: np.ndarray  # int16[R]; inner operators that are allowed below an outer one on one path
-    rule_reach: np.ndarray  # int16[R, K]; most inner operators on one path through the token
-    rule_pass: np.ndarray  # int16[R, K, 2]; inner operators on the way to each parameter
-    rule_start: np.ndarray  # int16[R, K, 2]; counter at each parameter if no outer operator is above; -1 inactive
+    n_rules: int
+    cells: np.ndarray  # int16[5 + R + 2*(2 + 2R) + 3K + 1, K]
+
+
+@njit
+def _argument_rows(n_rules, i):
+    """Return the first row about argument i: multiplicity, depth offset, inner operators passed and room begun by rule."""
+    return RULES + n_rules + i * (2 + 2 * n_rules)
+
+
+@njit
+def _mask_rows(n_rules):
+    """Return the row of the masks: 3K by ROW of the slot, and the root's."""
+    return RULES + 5 * n_rules + 4
 
 
 def make_limits(library: Library, *, max_size: int = 30, max_depth: int = 10, max_constants: int = 10,
@@ -105,44 +118,42 @@ def make_limits(library: Library, *, max_size: int = 30, max_depth: int = 10, ma
         (library.token(outer), library.token(inner)) for outer, inner in INVERSE_PAIRS}
     k, n_rules, tables = len(library), len(rules), library.tables
     constant_like = (tables.opcode == OP_CONSTANT) | (tables.opcode == OP_LITERAL)
-    growth, reach, n_constants = (np.zeros(k, np.int16) for _ in range(3))
-    multiplicity, offset = np.zeros((k, 2), np.int16), np.zeros((k, 2), np.int16)
-    rule_reach = np.zeros((n_rules, k), np.int16)
-    rule_pass, rule_start = np.zeros((n_rules, k, 2), np.int16), np.full((n_rules, k, 2), -1, np.int16)
+    first_mask = _mask_rows(n_rules)
+    cells = np.zeros((first_mask + 3 * k + 1, k), np.int16)
     legal = tables.allowed.copy()
     bodies = [_Body(library, t) for t in range(k)]
     is_constant = np.array([len(b.tokens) == 1 and bool(constant_like[b.tokens[0]]) for b in bodies])
     for t, body in enumerate(bodies):
-        growth[t], reach[t] = len(body.tokens) - 1, max(body.depth)
-        n_constants[t] = body.tokens.count(library.constant)
+        cells[:RULES, t] = (tables.arity[t], is_constant[t], len(body.tokens) - 1, max(body.depth),
+                            body.tokens.count(library.constant))
         # A promoted identity would let an episode go on for ever; a body that breaks a rule by itself always does.
         legal[t] &= body.tokens[0] >= 0 and not any(pair in pairs for pair in body.pairs())
         legal[t] &= constant_operators or not body.constant_operator(constant_like, ())
+        counts = [body.count(outer, inner) for outer, inner, _ in rules]
+        for r, (passed, started) in enumerate(counts):
+            cells[RULES + r, t] = max(passed)
+            legal[t] &= max(started) <= rules[r][2]
         for i in range(tables.arity[t]):
-            occurrences = body.occurrences(i)
-            multiplicity[t, i] = len(occurrences)
-            offset[t, i] = max(body.depth[n] for n in occurrences)
-        for r, (outer, inner, limit) in enumerate(rules):
-            passed, started = body.count(outer, inner)
-            rule_reach[r, t] = max(passed)
-            legal[t] &= max(started) <= limit
-            for i in range(tables.arity[t]):
-                rule_pass[r, t, i] = max(passed[n] for n in body.occurrences(i))
-                rule_start[r, t, i] = max(started[n] for n in body.occurrences(i))
-    allowed = np.tile(legal, (3 * k + 1, 1))
+            places = body.places(i)
+            row = _argument_rows(n_rules, i)
+            cells[row:row + 2, t] = len(places), max(body.depth[n] for n in places)
+            for r, (passed, started) in enumerate(counts):
+                deepest = max(started[n] for n in places)
+                cells[row + 2 + 2 * r, t] = max(passed[n] for n in places)
+                cells[row + 3 + 2 * r, t] = rules[r][2] - deepest if deepest >= 0 else UNBOUND
+    cells[first_mask:] = legal
+    allowed = cells[first_mask:]
     for t, body in enumerate(bodies):
         for i in range(tables.arity[t]):
-            above = {body.tokens[body.parent[n]] for n in body.occurrences(i)}
+            above = {body.tokens[body.parent[n]] for n in body.places(i)}
             for u, child in enumerate(bodies):
                 if any((a, child.tokens[0]) in pairs for a in above):
-                    allowed[3 * t + i:3 * t + 2 * i + 1, u] = False
+                    allowed[3 * t + i:3 * t + 2 * i + 1, u] = 0
         if not constant_operators:
             for kind, constant_parameters in enumerate(((PARAM0,), (PARAM1,), (PARAM0, PARAM1))):
                 if body.constant_operator(constant_like, constant_parameters):
-                    allowed[3 * t + kind, is_constant] = False
-    return Limits(int(max_size), int(max_depth), int(max_constants), tables.arity, is_constant, growth, reach,
-                  n_constants, allowed, multiplicity, offset, np.array([r[2] for r in rules], np.int16), rule_reach,
-                  rule_pass, rule_start)
+                    allowed[3 * t + kind, is_constant] = 0
+    return Limits(int(max_size), int(max_depth), int(max_constants), n_rules, cells)
 
 
 def _is_whole(value, least):
@@ -183,7 +194,7 @@ class _Body:
             self.depth.append(depth)
             open_slots += [(n, depth + 1)] * (tables.arity[t] if t >= 0 else 0)
 
-    def occurrences(self, i):
+    def places(self, i):
         """Return the positions of parameter i."""
         return [n for n, t in enumerate(self.tokens) if t == (PARAM0, PARAM1)[i]]
 
@@ -211,25 +222,35 @@ class _Body:
 @njit
 def state_size(limits):
     """Return the length of the int32 vector that holds a state."""
-    return HEADER + (limits.max_size + 1) * (COUNTERS + limits.rule_limit.shape[0])
+    return HEADER + (limits.max_size + 1) * (ROOMS + limits.n_rules)
 
 
 @njit
 def reset(state, limits):
     """Begin an episode in place: one open slot, the root."""
     state[LENGTH], state[OPEN], state[SIZE], state[CONSTANTS] = 0, 1, 1, 0
-    state[HEADER + ROW] = limits.allowed.shape[0] - 1
+    state[HEADER + ROW] = 3 * limits.cells.shape[1]
     state[HEADER + WEIGHT] = 1
     state[HEADER + DEPTH] = 1
     state[HEADER + SIBLING] = EMPTY
-    for r in range(limits.rule_limit.shape[0]):
-        state[HEADER + COUNTERS + r] = -1
+    for r in range(limits.n_rules):
+        state[HEADER + ROOMS + r] = UNBOUND
 
 
 @njit
-def next_slot(state, limits):
+def next_slot(state, n_rules):
     """Return where in `state` the slot lies that the next token fills; an episode that ended has none."""
-    return HEADER + (state[OPEN] - 1) * (COUNTERS + limits.rule_limit.shape[0])
+    return HEADER + (state[OPEN] - 1) * (ROOMS + n_rules)
+
+
+@njit
+def _rooms(state, slot, limits):
+    """Return how many (tokens, levels, constants) a token in `slot` may take."""
+    weight = state[slot + WEIGHT]
+    size, constants = limits.max_size - state[SIZE], limits.max_constants - state[CONSTANTS]
+    if weight > 1:  # rarely; two divisions would take as long as the rest
+        size, constants = size // weight, constants // weight
+    return np.int16(size), np.int16(limits.max_depth - state[slot + DEPTH]), np.int16(constants)
 
 
 @njit
@@ -238,48 +259,44 @@ def legal_actions(state, limits, mask):
 
     None is legal once the episode ended; else every variable is.
     """
-    k = mask.shape[0]
     if state[OPEN] == 0:
         mask[:] = 0
         return 0
-    slot = next_slot(state, limits)
-    weight = state[slot + WEIGHT]
-    size_room = np.int16((limits.max_size - state[SIZE]) // weight)
-    depth_room = np.int16(limits.max_depth - state[slot + DEPTH])
-    constants_room = np.int16((limits.max_constants - state[CONSTANTS]) // weight)
-    allowed = limits.allowed[state[slot + ROW]]
-    for t in range(k):
-        mask[t] = (allowed[t] & (limits.growth[t] <= size_room) & (limits.reach[t] <= depth_room)
-                   & (limits.n_constants[t] <= constants_room))
-    for r in range(limits.rule_limit.shape[0]):
-        counter = state[slot + COUNTERS + r]
-        if counter >= 0:
-            room = np.int16(limits.rule_limit[r] - counter)
-            for t in range(k):
-                mask[t] &= limits.rule_reach[r, t] <= room
+    cells, n_rules = limits.cells, limits.n_rules
+    slot = next_slot(state, n_rules)
+    size, depth, constants = _rooms(state, slot, limits)
+    row = _mask_rows(n_rules) + state[slot + ROW]
     count = 0
-    for t in range(k):
-        count += mask[t]
+    for t in range(mask.shape[0]):
+        # Narrow types all the way, or the loop does not vectorize.
+        legal = (np.int8(cells[row, t]) & np.int8(cells[GROWTH, t] <= size) & np.int8(cells[REACH, t] <= depth)
+                 & np.int8(cells[USED, t] <= constants))
+        mask[t] = legal
+        count += legal
+    for r in range(n_rules):
+        room = np.int16(state[slot + ROOMS + r])
+        if room < UNBOUND:
+            count = 0
+            for t in range(mask.shape[0]):
+                legal = mask[t] & np.int8(cells[RULES + r, t] <= room)
+                mask[t] = legal
+                count += legal
     return count
 
 
 @njit
 def is_legal(state, token, limits):
     """Return whether `token` may come next; agrees with :func:`legal_actions` for every token id."""
-    if state[OPEN] == 0 or token < 0 or token >= limits.arity.shape[0]:
+    cells, n_rules = limits.cells, limits.n_rules
+    if state[OPEN] == 0 or token < 0 or token >= cells.shape[1]:
         return False
-    slot = next_slot(state, limits)
-    weight = state[slot + WEIGHT]
-    if not (limits.allowed[state[slot + ROW], token]
-            and state[SIZE] + weight * limits.growth[token] <= limits.max_size
-            and state[slot + DEPTH] + limits.reach[token] <= limits.max_depth
-            and state[CONSTANTS] + weight * limits.n_constants[token] <= limits.max_constants):
-        return False
-    for r in range(limits.rule_limit.shape[0]):
-        counter = state[slot + COUNTERS + r]
-        if counter >= 0 and counter + limits.rule_reach[r, token] > limits.rule_limit[r]:
-            return False
-    return True
+    slot = next_slot(state, n_rules)
+    size, depth, constants = _rooms(state, slot, limits)
+    legal = (cells[_mask_rows(n_rules) + state[slot + ROW], token] == 1 and cells[GROWTH, token] <= size
+             and cells[REACH, token] <= depth and cells[USED, token] <= constants)
+    for r in range(n_rules):
+        legal = legal and cells[RULES + r, token] <= state[slot + ROOMS + r]
+    return legal
 
 
 @njit
@@ -295,33 +312,35 @@ def append(state, tokens, token, limits):
         A token that is legal; this is not checked.
     limits : Limits
     """
-    stride = COUNTERS + limits.rule_limit.shape[0]
-    slot = HEADER + (state[OPEN] - 1) * stride
+    cells, n_rules = limits.cells, limits.n_rules
+    stride = ROOMS + n_rules
+    slot = next_slot(state, n_rules)
     row, weight, depth = state[slot + ROW], state[slot + WEIGHT], state[slot + DEPTH]
     tokens[state[LENGTH]] = token
     state[LENGTH] += 1
-    state[SIZE] += weight * limits.growth[token]
-    state[CONSTANTS] += weight * limits.n_constants[token]
-    if row % 3 == 0 and row < limits.allowed.shape[0] - 1 and limits.arity[row // 3] == 2:
+    state[SIZE] += weight * cells[GROWTH, token]
+    state[CONSTANTS] += weight * cells[USED, token]
+    parent = row // 3
+    if row == 3 * parent and parent < cells.shape[1] and cells[ARITY, parent] == 2:
         # The slot of the second argument lies directly below and learns what the first one is.
         second = slot - stride
         state[second + SIBLING] = token
-        if limits.is_constant[token]:
-            state[second + ROW] += 1
-    # The filled slot is overwritten by that of the last argument; the first argument ends on top.
-    arity = limits.arity[token]
+        state[second + ROW] += cells[IS_CONSTANT, token]
+    arity = cells[ARITY, token]
     state[OPEN] += arity - 1
-    for r in range(stride - COUNTERS):
-        counter = state[slot + COUNTERS + r]
+    for r in range(n_rules if arity > 0 else 0):
+        room = state[slot + ROOMS + r]
         for i in range(arity):
-            child = slot + (arity - 1 - i) * stride
-            state[child + COUNTERS + r] = (
-                counter + limits.rule_pass[r, token, i] if counter >= 0 else limits.rule_start[r, token, i])
+            inherited = _argument_rows(n_rules, i) + 2 + 2 * r
+            state[slot + (arity - 1 - i) * stride + ROOMS + r] = (
+                room - cells[inherited, token] if room < UNBOUND else cells[inherited + 1, token])
+    # The filled slot is overwritten by that of the last argument; the first argument ends on top.
     for i in range(arity):
         child = slot + (arity - 1 - i) * stride
+        inherited = _argument_rows(n_rules, i)
         state[child + ROW] = 3 * token + i
-        state[child + WEIGHT] = weight * limits.multiplicity[token, i]
-        state[child + DEPTH] = depth + limits.offset[token, i]
+        state[child + WEIGHT] = weight * cells[inherited, token]
+        state[child + DEPTH] = depth + cells[inherited + 1, token]
         state[child + SIBLING] = EMPTY
     return state[OPEN] == 0
 
@@ -334,7 +353,7 @@ def context(state, limits):
     """
     if state[OPEN] == 0:
         return EMPTY, EMPTY, 0, 0
-    slot = next_slot(state, limits)
+    slot = next_slot(state, limits.n_rules)
     row = state[slot + ROW]
-    parent = row // 3 if row < limits.allowed.shape[0] - 1 else EMPTY
+    parent = row // 3 if row < 3 * limits.cells.shape[1] else EMPTY
     return parent, state[slot + SIBLING], state[slot + DEPTH], state[OPEN]

@@ -43,7 +43,7 @@ CASES = {
 
 def reachable(limits, max_length):
     """Return every complete token tuple of at most `max_length` tokens that the masks lead to."""
-    found, k = set(), limits.arity.shape[0]
+    found, k = set(), limits.cells.shape[1]
     state = np.zeros(grammar.state_size(limits), np.int32)
     grammar.reset(state, limits)
     stack = [(state, ())]
