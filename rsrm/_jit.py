@@ -13,3 +13,6 @@ FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
 
 njit = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=set(FASTMATH))
 """``numba.njit`` with the project's options: cached on disk, GIL released, NumPy's error model, NaN-safe fast maths."""
+
+njit_exact = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+"""The same without fast maths, for code whose rounding is part of its meaning."""
