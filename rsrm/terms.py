@@ -1,0 +1,169 @@
+"""Dictionaries of terms (products of powers of generators) and the expressions of their sums."""
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm.compose import linear, product
+from rsrm.expression import Expression, apply, variable
+from rsrm.problem import Problem
+
+
+class Generator(NamedTuple):
+    """A column from which terms are built: a variable or a function of variables."""
+
+    values: np.ndarray  # float64[R]
+    expression: Expression
+
+
+class Terms(NamedTuple):
+    """A dictionary: T columns of values, each a product of powers of generators.
+
+    ``values`` is float64[R, T]; ``factors[t]`` holds (generator index, exponent) pairs, empty for the constant term.
+    """
+
+    values: np.ndarray
+    factors: list[tuple[tuple[int, float], ...]]
+    generators: list[Generator]
+
+    def take(self, support) -> "Terms":
+        """Return the terms with the given indices."""
+        return Terms(self.values[:, support], [self.factors[t] for t in support], self.generators)
+
+
+def variable_generators(problem: Problem) -> list[Generator]:
+    """Return one generator per variable that is not constant."""
+    return [Generator(x, variable(problem.library, i)) for i, x in enumerate(problem.X) if np.ptp(x) > 0]
+
+
+def function_generators(problem: Problem, names) -> list[Generator]:
+    """Return f(x_i) for every allowed f among `names` that is finite, and not nearly linear, on the data."""
+    found = []
+    for name in names:
+        if name not in problem.library.operators:
+            continue
+        for i, x in enumerate(problem.X):
+            if np.ptp(x) == 0 or (name in ("sin", "cos") and not 1e-2 < np.abs(x).max() < 1e3):
+                continue
+            with np.errstate(all="ignore"):
+                values = getattr(np, name)(x)
+            if np.isfinite(values).all() and np.ptp(values) > 1e-8 * np.abs(values).max():
+                found.append(Generator(values, apply(problem.library, name, variable(problem.library, i))))
+    return found
+
+
+def monomials(generators: Sequence[Generator], degree: int, limit: int = 10**6) -> Terms:
+    """Return all monomials of the generators up to a total degree, constant first, at most about `limit` of them.
+
+    A degree is left out as a whole when it does not fit.
+    """
+    rows = len(generators[0].values)
+    factors: list[tuple[tuple[int, float], ...]] = [()]
+    columns = [np.ones(rows)]
+    known = {(): columns[0]}
+    for d in range(1, degree + 1):
+        combos = list(combinations_with_replacement(range(len(generators)), d))
+        if len(columns) + len(combos) > limit:
+            break
+        for c in combos:
+            known[c] = known[c[:-1]] * generators[c[-1]].values
+            columns.append(known[c])
+            factors.append(tuple((g, float(c.count(g))) for g in sorted(set(c))))
+    return Terms(np.column_stack(columns), factors, list(generators))
+
+
+def degrees(terms: Terms) -> np.ndarray:
+    """Return the total degree of every term, int[T]."""
+    return np.array([int(sum(p for _, p in f)) for f in terms.factors])
+
+
+def admissible(expression: Expression | None) -> bool:
+    """Return whether an expression exists and keeps to its library: without constants, only small integers may stand."""
+    if expression is None:
+        return False
+    if expression.library.constants:
+        return bool(np.isfinite(expression.constants).all())
+    c = expression.constants
+    return bool(np.all((c == np.round(c)) & (np.abs(c) <= 100)))
+
+
+def shortest(options) -> Expression | None:
+    """Return the option with the fewest nodes, constants counted twice; None options are left out."""
+    return min((o for o in options if o is not None), key=lambda e: e.complexity + len(e.constants), default=None)
+
+
+def compose_sum(terms: Terms, support, coefficients) -> Expression | None:
+    """Return ``sum c_t * term_t`` as the shorter of a flat sum and a nested (Horner) form."""
+    items = [(float(c), terms.factors[t]) for t, c in zip(support, coefficients, strict=True) if c != 0.0]
+    if not items:
+        return None
+    return shortest((_flat(terms.generators, items), _nested(terms.generators, items)))
+
+
+def _monomial(generators, factors, coefficient=1.0) -> Expression | None:
+    library = generators[0].expression.library
+    return product(library, [(generators[g].expression, p) for g, p in factors], coefficient)
+
+
+def _flat(generators, items) -> Expression | None:
+    library = generators[0].expression.library
+    constant = sum(c for c, f in items if not f)
+    parts = [(c, _monomial(generators, f)) for c, f in items if f]
+    if any(e is None for _, e in parts):
+        return None
+    return linear(library, parts, constant)
+
+
+def _divide(factors, divisor):
+    left = dict(factors)
+    for g, p in divisor:
+        left[g] = left.get(g, 0.0) - p
+    return tuple(sorted((g, p) for g, p in left.items() if p != 0.0))
+
+
+def _common(items):
+    """Return the factors that all monomials share."""
+    shared = dict(items[0][1])
+    for _, f in items[1:]:
+        own = dict(f)
+        shared = {g: min(p, own[g]) if p > 0 else max(p, own[g]) for g, p in shared.items()
+                  if g in own and own[g] * p > 0}
+    return tuple(sorted(shared.items()))
+
+
+def _nested(generators, items) -> Expression | None:
+    """Return the Horner form: common factors out, then the generator that most terms hold, and so on inside."""
+    library = generators[0].expression.library
+    if len(items) == 1:
+        return _monomial(generators, items[0][1], items[0][0])
+    shared = _common(items)
+    scale = abs(items[0][0])
+    scale = scale if all(abs(abs(c) - scale) <= 1e-12 * scale for c, _ in items) else 1.0
+    if shared or scale != 1.0:
+        inner = _nested(generators, [(c / scale, _divide(f, shared)) for c, f in items])
+        if inner is None:
+            return None
+        return product(library, [(generators[g].expression, p) for g, p in shared] + [(inner, 1.0)], scale)
+    count: dict[int, int] = {}
+    for _, f in items:
+        for g, p in f:
+            count[g] = count.get(g, 0) + (p > 0)
+    g = max(count, key=lambda k: (count[k], -k), default=None)
+    if g is None or count[g] < 2:
+        return _flat(generators, items)
+    group = [item for item in items if dict(item[1]).get(g, 0.0) > 0]
+    rest = [item for item in items if dict(item[1]).get(g, 0.0) <= 0]
+    parts = [(1.0, _nested(generators, group))]
+    constant = 0.0
+    if rest:
+        constant = sum(c for c, f in rest if not f)
+        others = [item for item in rest if item[1]]
+        if len(others) > 1:
+            parts.append((1.0, shortest((_nested(generators, others), _flat(generators, others)))))
+        elif others:
+            parts.append((others[0][0], _monomial(generators, others[0][1])))
+    if any(e is None for _, e in parts):
+        return None
+    return linear(library, parts, constant)
