@@ -41,6 +41,8 @@ _RESIDUE = 1e-12
 # level up to a tenth: a law with a constant wrong by more is another law.
 _CONSTANT_TOLERANCE = 1e-3
 _CONSTANT_TOLERANCE_MAX = 0.1
+# The same law may be written with more constants than it has, a(bx + c) for ax + b, but not with any number of them.
+_SPARE_CONSTANTS = 6
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,13 @@ def witness(law: sp.Expr, found: sp.Expr, X: np.ndarray, rng: np.random.Generato
         Source of the rows outside.
     """
     X = X[rng.permutation(len(X))[:1000]]
+    if _has_values_of(law, found, X, rng):
+        return True
+    pruned = prune(found, X)
+    return pruned != found and _has_values_of(law, pruned, X, rng)
+
+
+def _has_values_of(law: sp.Expr, found: sp.Expr, X: np.ndarray, rng: np.random.Generator) -> bool:
     around = np.repeat(X, -(-200 // len(X)), axis=0)
     around = around * 2.0 ** rng.uniform(-1, 1, around.shape)
     if not (_agree_closely(law, found, X) and _agree_closely(law, found, around)):
@@ -197,10 +206,7 @@ def witness(law: sp.Expr, found: sp.Expr, X: np.ndarray, rng: np.random.Generato
     if not _agree_in_reach(law, found, reach_rows(law, X, rng)):
         return False
     # The other way round: a term that only the equation has shows where that term matters.
-    if _agree_in_reach(law, found, reach_rows(found, X, rng)):
-        return True
-    pruned = prune(found, X)
-    return pruned != found and all(_agree_in_reach(law, pruned, reach_rows(e, X, rng)) for e in (law, pruned))
+    return _agree_in_reach(law, found, reach_rows(found, X, rng))
 
 
 def skeleton(expression: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:
@@ -246,12 +252,14 @@ def refit(law: sp.Expr, found: sp.Expr, X: np.ndarray) -> tuple[sp.Expr, np.ndar
     Returns
     -------
     tuple or None
-        The refitted equation, the constants before and after (shape (C,)); None without constants or without a fit.
+        The refitted equation, the constants before and after (shape (C,)); None without constants, with
+        far more of them than the law has, or without a fit.
     """
     from scipy.optimize import least_squares
 
     form, parameters, start = skeleton(found)
-    if not parameters or len(parameters) > min(30, len(X)) or not np.all(np.isfinite(start)):
+    most = 2 * len(skeleton(law)[1]) + _SPARE_CONSTANTS
+    if not parameters or len(parameters) > min(most, len(X)) or not np.all(np.isfinite(start)):
         return None
     columns = _columns(X)
     target, size = evaluate(law, columns), term_size(law, columns)

@@ -130,10 +130,10 @@ def compile_scalar(text: str, names: Sequence[str]) -> Callable[[Sequence[float]
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
                 function, first, second = _BINARY[type(op)], walk(left), walk(right)
                 return lambda state: function(first(state), second(state))
-            case ast.Call(func=ast.Name(id=name), args=[argument]) if name in _FUNCTIONS:
+            case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
                 function, inner = _FUNCTIONS[name][1], walk(argument)
                 return lambda state: function(inner(state))
-            case ast.Call(func=ast.Name(id=name), args=args) if name in _FUNCTIONS:
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
                 function, inners = _FUNCTIONS[name][1], [walk(argument) for argument in args]
                 return lambda state: function(*[inner(state) for inner in inners])
         raise ValueError(f"text: cannot read {ast.unparse(node)!r} in {text!r}")

@@ -14,6 +14,7 @@ _SYMBOLIC_SECONDS = 1.0
 _SURVIVES = 0.05
 _CONSTANT_SPREAD = 1e-5
 _WORST_R2 = -1e6
+_RULE_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Score:
     Attributes
     ----------
     recovered : bool
-        The law itself: ``form`` with the right constants, or SRBench's rule.
+        The law itself: its form with the right constants (:func:`equivalence.compare`), or SRBench's rule as far as the
+        values agree to 1e-3 of the standard deviation plus the noise.
     recovered_skeleton : bool
         The law but for the values of its constants.
     recovered_srbench : bool
@@ -126,6 +128,12 @@ def _confirmed(law: sp.Expr, constant: sp.Expr, corrected: sp.Expr, X: np.ndarra
     return witness(law, corrected, X, rng)
 
 
+def _fits(law: sp.Expr, found: sp.Expr, X: np.ndarray, tolerance: float) -> bool:
+    """Whether the root mean square error is within ``tolerance`` of the standard deviation."""
+    columns = {f"x{i}": column for i, column in enumerate(X.T)}
+    return r2_score(evaluate(law, columns), evaluate(found, columns)) >= 1.0 - tolerance**2
+
+
 def score(law: sp.Expr, found: sp.Expr, X: np.ndarray, noise: float = 0.0, seed: int = 0) -> Score:
     """All symbolic scores of an equation.
 
@@ -150,9 +158,11 @@ def score(law: sp.Expr, found: sp.Expr, X: np.ndarray, noise: float = 0.0, seed:
     rng = np.random.default_rng(seed)
     verdict = compare(law, found, X, rng, noise)
     by_rule = verdict.same_law or srbench_rule(law, found, X, rng)
+    # The rule forgives any shift and factor, were they as large as the law; we do so as far as the values still agree.
+    same = verdict.same_law or (by_rule and _fits(law, found, X, _RULE_ERROR + noise))
     return Score(
-        recovered=verdict.same_law or by_rule,
-        recovered_skeleton=verdict.same_form or by_rule,
+        recovered=same,
+        recovered_skeleton=verdict.same_form or same,
         recovered_srbench=by_rule,
         ned=normalized_edit_distance(law, found),
         complexity=complexity,
