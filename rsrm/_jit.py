@@ -8,6 +8,7 @@ contract: divisions by zero give infinities as in NumPy, sums may be reordered, 
 from functools import partial
 
 import numba
+from llvmlite import binding
 
 FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
 
@@ -16,3 +17,28 @@ njit = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath
 
 njit_exact = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 """The same without fast maths, for code whose rounding is part of its meaning."""
+
+
+def external(signature):
+    """Compile a function at once and let other compiled code call it by symbol.
+
+    numba copies every callee into its caller and optimizes it again there, level by level: the large switches over the
+    opcodes, ten levels deep, cost half a minute. A symbol is resolved by the loader instead; it is registered when the
+    module that defines the function is imported, which any module that calls it does.
+
+    Parameters
+    ----------
+    signature : numba signature
+        Of plain numbers.
+
+    Returns
+    -------
+    decorator : callable
+        Returns a ``numba.types.ExternalFunction``, which compiled code calls like a function.
+    """
+    def decorate(function):
+        compiled = numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
+        symbol = f"{function.__module__}.{function.__name__}"
+        binding.add_symbol(symbol, compiled.address)
+        return numba.types.ExternalFunction(symbol, signature)
+    return decorate

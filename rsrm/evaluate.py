@@ -10,9 +10,10 @@ never raise a false alarm.
 import math
 
 import numpy as np
+from numba.types import int64, void
 
 from rsrm import vecmath
-from rsrm._jit import njit
+from rsrm._jit import external, njit
 from rsrm._simd import (
     LANES, load, load_int, load_one, load_some, pointer, splat, store, store_int, store_one, store_some, total, vabs,
     vsqrt,
@@ -32,7 +33,7 @@ _STRIDE = 8 * BLOCK
 _STEP = 8 * LANES
 
 
-@njit
+@external(void(int64, int64, int64, int64))
 def unary(op, source, target, vectors):
     """Write the unary primitive `op` of `vectors` vectors at address `source` to `target`, which may be the same."""
     if op == OP_NEG:
@@ -105,7 +106,7 @@ def unary(op, source, target, vectors):
             store(target + i * _STEP, vabs(load(source + i * _STEP)))
 
 
-@njit
+@external(void(int64, int64, int64, int64, int64))
 def binary(op, first, second, target, vectors):
     """Write the binary primitive `op` of the vectors at `first` and `second` to `target`, which may be either."""
     if op == OP_ADD:

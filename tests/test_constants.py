@@ -1,0 +1,157 @@
+"""Fitting of constants: known laws come back, derivatives agree with finite differences, failures have names."""
+
+import numpy as np
+import pytest
+
+from rsrm.constants import (
+    CONVERGED, MAX_ITER, NOT_FINITE, SINGULAR, STALLED, STATUS_TEXT, _jacobian, _prepare, _values, fit, fit_scaled,
+    workspace,
+)
+from rsrm.evaluate import values
+from rsrm.expression import Expression, apply, number, variable
+from rsrm.library import Library
+from rsrm.primitives import PRIMITIVES
+
+LIB = Library(2)
+NONE = np.empty(0)
+
+
+def jacobian(expression, X):
+    """Return the kernel's Jacobian, float64[m, R]."""
+    tokens, n, tables = expression.expanded, expression.complexity, LIB.tables
+    m, rows = len(expression.constants), X.shape[1]
+    ws = workspace(n, m, rows)
+    _, count, _ = _prepare(tokens, n, X, np.zeros(rows), NONE, tables, ws)
+    _values(n, expression.constants, X, tables, ws, count, rows, True)
+    _jacobian(n, expression.constants, X, tables, ws, count, rows, 1.0)
+    return ws.jacobian[:m, :rows].copy()
+
+
+def differences(expression, X):
+    """Return the Jacobian by central differences of fourth order."""
+    columns = []
+    for i, c in enumerate(expression.constants):
+        h = 1e-3 * abs(c)
+        f = []
+        for k in (-2, -1, 1, 2):
+            constants = expression.constants.copy()
+            constants[i] += k * h
+            f.append(values(Expression(expression.tokens, constants, LIB), X.T)[0])
+        columns.append((f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h))
+    return np.array(columns)
+
+
+@pytest.mark.parametrize("primitive", PRIMITIVES, ids=lambda p: p.name)
+@pytest.mark.parametrize("rows", [5, 16, 300])
+def test_derivative_of_every_primitive(primitive, rows):
+    X = np.random.default_rng(rows).uniform(0.2, 0.9, (2, rows))
+    arguments = [apply(LIB, "mul", number(LIB, c), variable(LIB, i)) for i, c in enumerate((0.7, 0.9))]
+    expression = apply(LIB, primitive.name, *arguments[:primitive.arity])
+    outer = apply(LIB, "add", number(LIB, 0.3), apply(LIB, "mul", number(LIB, 1.4), expression))
+    np.testing.assert_allclose(jacobian(outer, X), differences(outer, X), rtol=1e-8, atol=1e-9)
+
+
+def test_derivatives_left_of_zero():
+    X = -np.random.default_rng(1).uniform(0.2, 0.9, (2, 9))
+    for name in ("abs", "cube", "sinh", "tanh", "atan", "asin", "tan", "inv"):
+        expression = apply(LIB, name, apply(LIB, "mul", number(LIB, 0.8), variable(LIB, 0)))
+        np.testing.assert_allclose(jacobian(expression, X), differences(expression, X), rtol=1e-8, err_msg=name)
+
+
+def damped_wave(c0, c1, c2):
+    decay = apply(LIB, "exp", apply(LIB, "mul", number(LIB, c1), variable(LIB, 0)))
+    wave = apply(LIB, "sin", apply(LIB, "mul", number(LIB, c2), variable(LIB, 1)))
+    return apply(LIB, "add", apply(LIB, "mul", number(LIB, c0), decay), wave)
+
+
+@pytest.mark.parametrize("rows", [7, 64, 1000])
+def test_known_constants_come_back(rows):
+    X = np.random.default_rng(0).uniform(0.0, 2.0, (2, rows))
+    truth = damped_wave(1.7, -0.8, 1.3)
+    y, _ = values(truth, X.T)
+    fitted, status = fit(damped_wave(1.0, -1.0, 1.0), X, y)
+    assert status == CONVERGED
+    np.testing.assert_allclose(fitted.constants, truth.constants, rtol=1e-12)
+
+
+def test_ten_constants():
+    rng = np.random.default_rng(2)
+    X = rng.uniform(0.5, 2.0, (2, 200))
+
+    def build(c):
+        total = number(LIB, c[0])
+        for k in range(3):
+            inner = apply(LIB, "mul", number(LIB, c[3 * k + 2]), variable(LIB, k % 2))
+            shifted = apply(LIB, "add", inner, number(LIB, c[3 * k + 3]))
+            term = apply(LIB, "mul", number(LIB, c[3 * k + 1]), apply(LIB, ("sin", "exp", "tanh")[k], shifted))
+            total = apply(LIB, "add", total, term)
+        return total
+
+    truth = build(np.array([0.5, 1.2, 2.1, 0.3, 0.7, -0.9, 0.2, 1.5, 1.1, -0.8]))
+    y, _ = values(truth, X.T)
+    fitted, status = fit(build(truth.constants * rng.uniform(0.9, 1.1, 10)), X, y, max_iter=300)
+    got, _ = values(fitted, X.T)
+    assert np.sqrt(np.mean((got - y) ** 2)) < 1e-9 * np.std(y)
+
+
+@pytest.mark.parametrize("size", [1e-34, 1e-6, 1e8, 1e30])
+def test_constants_of_any_magnitude(size):
+    X = np.random.default_rng(3).uniform(1.0, 3.0, (2, 50))
+    truth = apply(LIB, "add", apply(LIB, "mul", number(LIB, 2.5 * size), variable(LIB, 0)), number(LIB, -1.5 * size))
+    start = Expression(truth.tokens, np.ones(2), LIB)
+    fitted, _ = fit(start, X, values(truth, X.T)[0])
+    np.testing.assert_allclose(fitted.constants, truth.constants, rtol=1e-10)
+
+
+def test_noise_gives_the_weighted_least_squares_line():
+    rng = np.random.default_rng(4)
+    X = rng.uniform(0.0, 1.0, (2, 30))
+    y, w = 2.0 * X[0] + 1.0 + rng.normal(size=30), rng.uniform(0.5, 2.0, 30)
+    line = apply(LIB, "add", apply(LIB, "mul", number(LIB, 1.0), variable(LIB, 0)), number(LIB, 1.0))
+    fitted, status = fit(line, X, y, weights=w)
+    design = np.vstack([X[0], np.ones(30)]).T
+    np.testing.assert_allclose(fitted.constants, np.linalg.lstsq(design * w[:, None], y * w, rcond=None)[0], rtol=1e-8)
+    assert status == CONVERGED
+
+
+@pytest.mark.parametrize("rows", [9, 64, 600])
+def test_scaled_fit_solves_the_outer_constants(rows):
+    X = np.random.default_rng(5).uniform(0.0, 2.0, (2, rows))
+    y = 3.0 - 2e-5 * np.exp(-0.8 * X[0]) * X[1]
+    f = apply(LIB, "mul", apply(LIB, "exp", apply(LIB, "mul", number(LIB, -0.3), variable(LIB, 0))), variable(LIB, 1))
+    result = np.empty(1)
+    status, sse, a, b = fit_scaled(f.tokens, f.length, f.constants, X, y, NONE, LIB.tables, 60, result,
+                                   workspace(f.length, 1, rows))
+    assert status in (CONVERGED, STALLED)
+    assert result[0] == pytest.approx(-0.8, rel=1e-6)
+    assert (a, b) == (pytest.approx(3.0, rel=1e-12), pytest.approx(-2e-5, rel=1e-6))
+    assert sse < 1e-20 * rows
+
+
+def test_scaled_fit_of_a_constant_is_the_mean():
+    X = np.random.default_rng(6).uniform(0.0, 2.0, (2, 11))
+    y = X[0] ** 2
+    e = number(LIB, 5.0)
+    status, sse, a, b = fit_scaled(e.tokens, 1, e.constants, X, y, NONE, LIB.tables, 20, np.empty(1), workspace(1, 1, 11))
+    assert b == 0.0 and a == pytest.approx(y.mean()) and sse == pytest.approx(np.sum((y - y.mean()) ** 2))
+    assert status == SINGULAR
+
+
+def test_failures_have_names():
+    X = np.random.default_rng(7).uniform(1.0, 2.0, (2, 20))
+    log = apply(LIB, "log", apply(LIB, "sub", number(LIB, 0.0), variable(LIB, 0)))
+    fitted, status = fit(log, X, X[0], n_starts=0)
+    assert status == NOT_FINITE and fitted.constants[0] == 0.0
+    idle = apply(LIB, "mul", apply(LIB, "sub", variable(LIB, 0), variable(LIB, 0)), number(LIB, 1.0))
+    assert fit(idle, X, X[0], n_starts=0)[1] == SINGULAR
+    wave = damped_wave(1.0, -1.0, 1.0)
+    assert fit(wave, X, X[0] ** 3, n_starts=0, max_iter=1)[1] == MAX_ITER
+    assert set(STATUS_TEXT) == {CONVERGED, MAX_ITER, NOT_FINITE, SINGULAR, STALLED}
+
+
+def test_arguments_are_checked():
+    X = np.ones((2, 5))
+    for kwargs, name in (({"X": np.ones((3, 5))}, "X"), ({"y": np.ones(4)}, "y"), ({"weights": np.ones(4)}, "weights"),
+                         ({"n_starts": -1}, "n_starts"), ({"max_iter": -1}, "max_iter")):
+        with pytest.raises(ValueError, match=name):
+            fit(number(LIB, 1.0), **{"X": X, "y": np.ones(5), **kwargs})
