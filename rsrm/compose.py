@@ -233,7 +233,7 @@ def _apart(library: Library, members: list, exponent: float, flip: bool) -> Expr
 def _with_coefficient(library: Library, above: list, below: list, c: float) -> Expression | None:
     """Return ``c * prod(above) / prod(below)``."""
     inverse = 1.0 / c
-    nice = not _same(c, round(c)) and (_same(inverse, round(inverse)) or any(
+    nice = "div" in library.operators and not _same(c, round(c)) and (_same(inverse, round(inverse)) or any(
         _same(inverse / u, round(inverse / u)) for u in (np.pi, np.pi * np.pi, 0.5 * np.pi)))
     negative = _same(c, -1.0) and "neg" in library.operators
     split = None if library.constants or nice or negative else fraction(c)

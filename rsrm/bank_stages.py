@@ -1,0 +1,375 @@
+"""The bank asked about a problem, cheap questions first.
+
+Stages, for the target and its inverses under every allowed outer function:
+
+1. ``a f + b``: one scan of the bank;
+2. ``A prod x**p f**q`` and ``A prod x**p exp(b f)``: logarithms of the variables projected out;
+3. ``a f + b g + c``: pairs by one matrix product;
+4. ``a f g + b``, ``a f / g + b``: products by three matrix products, and by a hash join over the whole bank;
+5. a basis of variables (and their products) projected out, then one or two entries;
+6. ``A prod x**p f**q g**r exp(b h)`` with two of f, g, h.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rsrm import compose
+from rsrm.bank import Bank
+from rsrm.closing import (
+    MONOMIAL_OUTER, Match, Target, close_linear, close_product, column, judge, product_expression, targets,
+)
+from rsrm.expression import Expression, variable
+from rsrm.matching import (
+    best_lists, distinct_projections, join_products, match_pairs, match_products, orthonormal, residual_direction,
+    scan_single,
+)
+from rsrm.problem import Problem
+
+PROMISING = 1e-7
+"""Unexplained fraction of variance below which a match of exact data is worth a fit on all rows."""
+SCAN = 20_000
+"""Entries scanned between two looks at the clock."""
+
+
+@dataclass
+class Question:
+    """A problem and a bank, with what the stages share.
+
+    Attributes
+    ----------
+    problem : Problem
+    bank : Bank
+    deadline : float
+        ``time.perf_counter()`` at which stages stop.
+    n_pairs : int
+        Entries that enter pairs.
+    k : int
+        Matches kept for each target.
+    n_loose : int
+        Matches of a stage that are fitted although they are not exact.
+    """
+
+    problem: Problem
+    bank: Bank
+    deadline: float = np.inf
+    n_pairs: int = 1000
+    k: int = 8
+    n_loose: int = 3
+    targets: list[Target] = field(init=False)
+
+    def __post_init__(self):
+        self.targets = targets(self.problem)
+        if self.problem.noise > 0.0:
+            self.n_loose = 2 * self.k
+
+    def within(self) -> bool:
+        """Return whether there is time left."""
+        return time.perf_counter() < self.deadline
+
+    def sample(self, target: Target) -> tuple[np.ndarray, np.ndarray]:
+        """Return the target and its weights on the bank's rows; exact data are matched without weights."""
+        rows = self.bank.rows
+        w = target.weights[rows]
+        w = (w > 0.0).astype(float) if self.problem.noise == 0.0 else w / w.max()
+        return target.values[rows], w / np.sqrt(np.mean(w * w))
+
+    def groups(self, chosen: list[Target]):
+        """Yield (weights, targets on the bank's rows, their numbers) for targets that share weights."""
+        groups: dict[bytes, list[int]] = {}
+        for n, target in enumerate(chosen):
+            groups.setdefault(self.sample(target)[1].tobytes(), []).append(n)
+        for key, members in groups.items():
+            yield np.frombuffer(key), [self.sample(chosen[n])[0] for n in members], members
+
+    def confirm(self, found: list) -> Iterator[Match]:
+        """Yield matches for (score, build), best first: all promising ones and a few others."""
+        found.sort(key=lambda f: f[0])
+        for n, (score, build) in enumerate(found):
+            if not self.within() or (score > PROMISING and n >= self.n_loose) or score > 0.999:
+                return
+            match = build()
+            if match is not None:
+                yield match
+
+
+def _log_basis(problem: Problem) -> list[int]:
+    """Return the variables whose logarithm of the absolute value exists on all rows and is not constant."""
+    return [i for i, x in enumerate(problem.X) if (x != 0.0).all() and np.ptp(np.abs(x)) > 0.0]
+
+
+def _scan(q: Question, values, basis_rows, chosen: list[Target], wanted) -> Iterator[tuple]:
+    """Yield (score, entry, target) for single entries beside a basis; `wanted` maps (t, w) to the vector to explain."""
+    for w, ts, members in q.groups(chosen):
+        rows = [wanted(t, w) for t in ts]
+        weights = rows[0][1]
+        unit = orthonormal(np.array([b * weights for b in basis_rows]))
+        directions = [residual_direction(t * weights, unit) for t, _ in rows]
+        live = [n for n, (_, share) in enumerate(directions) if share > 1e-7]
+        if not live:
+            continue
+        T = np.array([directions[n][0] for n in live])
+        B = np.repeat(unit[None], len(live), axis=0)
+        lists = best_lists(len(live), q.k)
+        plain = bool((weights == 1.0).all())
+        for lo in range(0, len(values), SCAN):
+            if not q.within():
+                break
+            hi = min(len(values), lo + SCAN)
+            if plain:
+                scan_single(values, lo, hi, B, T, *lists)
+            else:
+                part = best_lists(len(live), q.k)
+                scan_single(values[lo:hi] * weights, 0, hi - lo, B, T, *part)
+                lists = tuple(np.concatenate([a, b + lo if n else b], 1) for n, (a, b) in
+                              enumerate(zip(lists, part, strict=True)))
+                order = np.argsort(lists[0], axis=1, kind="stable")[:, :q.k]
+                lists = tuple(np.take_along_axis(a, order, 1) for a in lists)
+        for row, n in enumerate(live):
+            for score, i in zip(lists[0][row], lists[1][row], strict=True):
+                if np.isfinite(score):
+                    yield float(score), int(i), chosen[members[n]]
+
+
+def singles(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
+    """Yield matches of ``a f + b`` plus a linear combination of the basis (stages 1 and 5)."""
+    basis = list(basis)
+    rows = [np.ones(len(q.bank.rows)), *(column(e, q.bank.columns) for e in basis)]
+    found = [(score, lambda i=i, t=t: close_linear(q.problem, t, [q.bank.expression(i), *basis]))
+             for score, i, t in _scan(q, q.bank.values, rows, q.targets, lambda t, w: (t, w))]
+    yield from q.confirm(found)
+
+
+def exponentials(q: Question) -> Iterator[Match]:
+    """Yield matches of ``A prod x**p exp(b f)`` (stage 2)."""
+    if compose.outer("exp", compose.constant(q.problem.library, 1.0)) is None:
+        return
+    columns = _log_basis(q.problem)
+    xs = [variable(q.problem.library, i) for i in columns]
+    rows = [np.ones(len(q.bank.rows)), *(np.log(np.abs(q.bank.columns[i])) for i in columns)]
+    chosen = _log_targets(q)
+    found = [(score, lambda i=i, t=t: close_product(q.problem, t, xs, [q.bank.expression(i)]))
+             for score, i, t in _scan(q, q.bank.values, rows, chosen, _logarithm(q))]
+    yield from q.confirm(found)
+
+
+def _log_targets(q: Question) -> list[Target]:
+    return [t for t in q.targets if t.outer not in MONOMIAL_OUTER and t.outer != "exp"
+            and np.all(t.values[q.bank.rows] != 0.0)]
+
+
+def _logarithm(q: Question):
+    """Return the map from a target and its weights to the logarithm and the weights there."""
+    def wanted(t, w):
+        if q.problem.noise == 0.0:
+            return np.log(np.abs(t)), w
+        relative = w * (np.abs(t) / np.abs(t).max())
+        return np.log(np.abs(t)), relative / np.sqrt(np.mean(relative * relative))
+    return wanted
+
+
+def pairs(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
+    """Yield matches of ``a f + b g + c`` plus a linear combination of the basis (stages 3 and 5)."""
+    basis = list(basis)
+    rows = [np.ones(len(q.bank.rows)), *(column(e, q.bank.columns) for e in basis)]
+    found = []
+    for w, ts, members in q.groups(q.targets):
+        unit = orthonormal(np.array(rows) * w)
+        T = np.array([residual_direction(t * w, unit)[0] for t in ts])
+        U, index = shapes(q.bank.values * w if (w != 1.0).any() else q.bank.values, unit, q)
+        scores, first, second = match_pairs(U, T, q.k, q.within)
+        for row, n in enumerate(members):
+            for s, i, j in zip(scores[row], first[row], second[row], strict=True):
+                if np.isfinite(s):
+                    found.append((float(s), lambda i=i, j=j, n=n: close_linear(
+                        q.problem, q.targets[n],
+                        [q.bank.expression(int(index[i])), q.bank.expression(int(index[j])), *basis])))
+    yield from q.confirm(found)
+
+
+def shapes(values, unit: np.ndarray, q: Question, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (U, index): the first distinct directions of entries once a basis is projected out."""
+    m = q.n_pairs if n is None else n
+    out = np.empty((m, values.shape[1]))
+    index = np.empty(m, np.int64)
+    m = distinct_projections(values, min(len(values), 20 * m), unit, q.bank.store.probes, out, index)
+    return out[:m], index[:m]
+
+
+def products(q: Question) -> Iterator[Match]:
+    """Yield matches of ``a f g + b`` and ``a f / g + b`` (stage 4)."""
+    usable = np.flatnonzero(~q.bank.is_number[:2 * q.n_pairs])[:q.n_pairs]
+    F = np.ascontiguousarray(q.bank.values[usable])
+    F = F / np.linalg.norm(F, axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        inverse = 1.0 / F
+    good = np.flatnonzero(np.isfinite(inverse).all(1) & (np.abs(inverse).max(1) < 1e4))
+    H = inverse[good]
+    H = H / np.linalg.norm(H, axis=1, keepdims=True)
+    found = []
+    for target in q.targets:
+        t, w = q.sample(target)
+        for other, index, sign in ((F, usable, 1), (H, usable[good], -1)):
+            if not q.within():
+                break
+            # Rows of `first` are the numerator f, rows of `second` the other factor.
+            scores, first, second = match_products(F, other, t, w, q.k, sign == 1, q.within)
+            for s, i, j in zip(scores[0], first[0], second[0], strict=True):
+                if np.isfinite(s):
+                    found.append((float(s), lambda i=i, j=j, index=index, sign=sign, t=target: _close_pair(
+                        q, t, int(index[j]), int(usable[i]), sign, True)))
+    yield from q.confirm(found)
+
+
+def joins(q: Question, limit: int = 16) -> Iterator[Match]:
+    """Yield matches of ``a f g`` and ``a f / g`` for exact data, by hash over the whole bank (stage 4)."""
+    if q.problem.noise > 0.0:
+        return
+    store = q.bank.store
+    for target in q.targets:
+        if target.outer in MONOMIAL_OUTER:
+            continue
+        t = target.values[q.bank.rows]
+        for lo in range(0, len(q.bank), SCAN):
+            if not q.within():
+                return
+            hits = np.empty((limit, 3), np.int64)
+            n = join_products(q.bank.values, lo, min(len(q.bank), lo + SCAN), t, store.key, store.table,
+                              store.probes, hits)
+            for i, j, sign in hits[:n]:
+                match = _close_pair(q, target, int(i), int(j), int(sign), False)
+                if match is not None:
+                    yield match
+            if n:
+                break
+
+
+def _close_pair(q: Question, target: Target, i: int, j: int, sign: int, intercept: bool) -> Match | None:
+    """Return the fit of ``a f_j * f_i**sign (+ b)``."""
+    p = product_expression(q.bank.expression(i), q.bank.expression(j), sign)
+    return None if p is None else close_linear(q.problem, target, [p], intercept)
+
+
+def monomials(q: Question, pairwise: bool) -> Iterator[Match]:
+    """Yield matches of ``A prod x**p`` times one or two of ``f**q``, ``exp(b h)`` (stages 2 and 6)."""
+    columns = _log_basis(q.problem)
+    xs = [variable(q.problem.library, i) for i in columns]
+    chosen = _log_targets(q)
+    rows = np.array([np.ones(len(q.bank.rows)), *(np.log(np.abs(q.bank.columns[i])) for i in columns)])
+    n = min(len(q.bank), 20 * q.n_pairs)
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.abs(q.bank.values[:n]))
+    raw = q.bank.values[:n] if pairwise and "exp" in q.problem.library.operators else None
+    found = []
+    for w, ts, members in q.groups(chosen):
+        made = [_logarithm(q)(t, w) for t in ts]
+        # Under noise the weights of a logarithm differ from target to target.
+        for (t, weights), n in zip(made, members, strict=True):
+            unit = orthonormal(rows * weights)
+            direction, share = residual_direction(t * weights, unit)
+            if share < 1e-9:
+                found.append((0.0, lambda n=n: close_product(q.problem, chosen[n], xs, [])))
+                continue
+            U, index = shapes(logs * weights, unit, q)
+            kind = np.zeros(len(U), bool)
+            if raw is not None:
+                V, more = shapes(raw * weights, unit, q, q.n_pairs // 3)
+                U, index = np.concatenate([U, V]), np.concatenate([index, more])
+                kind = np.concatenate([kind, np.ones(len(V), bool)])
+            if not len(U):
+                continue
+            if pairwise:
+                scores, first, second = match_pairs(U, direction[None], q.k, q.within)
+                hits = [(s, (i, j)) for s, i, j in zip(scores[0], first[0], second[0], strict=True)]
+            else:
+                score = 1.0 - (U @ direction)**2
+                score[score < 1e-11] = 0.0
+                hits = [(score[i], (i,)) for i in np.argsort(score, kind="stable")[:q.k]]
+            for s, which in hits:
+                if np.isfinite(s):
+                    bases = [int(index[i]) for i in which if not kind[i]]
+                    inside = [int(index[i]) for i in which if kind[i]]
+                    found.append((float(s), lambda b=bases, e=inside, n=n: close_product(
+                        q.problem, chosen[n], xs + [q.bank.expression(i) for i in b],
+                        [q.bank.expression(i) for i in e])))
+    yield from q.confirm(found)
+
+
+def bases(problem: Problem, n_rows: int) -> list[list[Expression]]:
+    """Return the additive bases to project out: the variables; the variables and their products."""
+    lib = problem.library
+    xs = [variable(lib, i) for i in range(problem.n_variables)]
+    found = [xs] if 2 * len(xs) < n_rows else []
+    if "mul" in lib.operators:
+        second = [compose.product(lib, [(a, 1.0), (b, 1.0)]) if i != j else compose.power(a, 2.0)
+                  for i, a in enumerate(xs) for j, b in enumerate(xs) if i <= j]
+        if 2 * (len(xs) + len(second)) < n_rows:
+            found.append(xs + second)
+    return found
+
+
+def ask(q: Question) -> Iterator[Match]:
+    """Yield the matches of all stages, cheap stages first."""
+    yield from monomials(q, False)
+    yield from singles(q)
+    yield from exponentials(q)
+    yield from joins(q)
+    yield from pairs(q)
+    yield from products(q)
+    yield from monomials(q, True)
+    for basis in bases(q.problem, len(set(q.bank.rows))):
+        yield from singles(q, basis)
+        yield from pairs(q, basis)
+
+
+def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
+                    sizes=((4_000, 400), (200_000, 2_000)), extra=()) -> Iterator[Expression]:
+    """Yield expressions that the bank finds for a problem, cheap stages first.
+
+    Parameters
+    ----------
+    problem : Problem
+    deadline : float
+        ``time.perf_counter()`` at which to stop; looked at several times in 50 ms.
+    rng : numpy.random.Generator
+    sizes : sequence of (int, int)
+        Entries and entries in pairs of the banks that are asked one after the other.
+    extra : sequence of Expression
+        Sub-trees of good expressions, used as leaves beside the variables.
+    """
+    for entries, n_pairs in sizes:
+        if time.perf_counter() > deadline:
+            return
+        leaves = [variable(problem.library, i) for i in range(problem.n_variables)] + list(extra)
+        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, max_entries=entries, deadline=deadline, rng=rng)
+        for match in ask(Question(problem, bank, deadline, n_pairs)):
+            yield match.expression
+
+
+def explained(problem: Problem, expressions) -> np.ndarray:
+    """Return the largest fraction of variance that ``a f + b`` explains of y or of an inverse of y, for each expression.
+
+    Fragments are scored by this before they are promoted: what is frequent need not explain anything.
+    """
+    wanted = targets(problem)
+    scores = np.zeros(len(expressions))
+    for n, e in enumerate(expressions):
+        f = column(e, problem.X)
+        if f is None:
+            continue
+        for t in wanted:
+            w = t.weights * t.weights
+            a = f - np.average(f, weights=w)
+            b = t.values - np.average(t.values, weights=w)
+            norm = np.sum(w * a * a) * np.sum(w * b * b)
+            if norm > 1e-24 * np.sum(w * f * f) * np.sum(w * t.values**2):
+                scores[n] = max(scores[n], float(np.sum(w * a * b)**2 / norm))
+    return scores
+
+
+def best_match(problem: Problem, expressions) -> Match | None:
+    """Return the expression with the smallest residual on all rows, or None if none is finite."""
+    judged = [m for m in (judge(problem, e) for e in expressions) if m is not None]
+    return min(judged, key=lambda m: m.residual, default=None)
