@@ -61,7 +61,7 @@ def infix(expression: Expression, digits: int = 17) -> str:
 def to_sympy(expression: Expression, digits: int | None = None):
     """Return the sympy form; variables are real symbols named as the library's variables.
 
-    Integers among the constants become sympy integers; other constants become floats of `digits` digits (all by default).
+    Integers among the constants become sympy integers; others become floats of `digits` digits (all by default).
     """
     import sympy as sp
 

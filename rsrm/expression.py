@@ -1,7 +1,7 @@
 """Prefix algebra: an expression is a vector of tokens, and a sub-tree is a slice of it.
 
-The arrays hold prefix (Polish) order: ``x0*(x1 + C)`` is ``[mul, x0, add, x1, C]``. With ``open(k) = 1 + sum(arity - 1)``
-over the first k tokens, ``open`` is zero at the end and never earlier; everything here follows from that invariant.
+The arrays hold prefix (Polish) order: ``x0*(x1 + C)`` is ``[mul, x0, add, x1, C]``. With
+``open(k) = 1 + sum(arity - 1)`` over the first k tokens, ``open`` is zero at the end and never earlier; everything here follows from that invariant.
 """
 
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def expand(tokens, n, tables, out):
     -1 says that `out` is too short. Constants of a body used twice become two constants.
     """
     limit = out.shape[0]
-    # Frames of an explicit stack: (position, end, first argument, second argument), arguments being positions in tokens.
+    # Frames of an explicit stack: (position, end, first argument, second argument); arguments are positions in tokens.
     depth = 0
     src = np.empty(limit + n + 2, np.int32)  # >= 0: position in tokens; < 0: -1 - position in bodies
     arg0 = np.empty(limit + n + 2, np.int32)
@@ -169,7 +169,11 @@ class Expression:
         object.__setattr__(self, "constants", constants)
         if len(tokens) == 0 or tokens.min() < 0 or tokens.max() >= len(self.library):
             raise ValueError(f"tokens: ids must lie in 0..{len(self.library) - 1}, got {tokens.tolist()}")
-        need = 1 + np.cumsum(self.library.tables.arity[tokens].astype(int) - 1)
+        tables = self.library.tables
+        empty = tokens[(tokens >= self.library.first_promoted) & (tables.body_length[tokens] == 0)]
+        if len(empty):
+            raise ValueError(f"tokens: {self.library.name(int(empty[0]))} holds no promoted operator")
+        need = 1 + np.cumsum(tables.arity[tokens].astype(int) - 1)
         if need[-1] != 0 or (need[:-1] == 0).any():
             raise ValueError(f"tokens: {tokens.tolist()} is not one complete prefix expression")
         wanted = int((self.expanded == self.library.constant).sum())
@@ -206,7 +210,8 @@ class Expression:
                 and np.array_equal(self.constants, other.constants) and self.library == other.library)
 
     def __hash__(self):
-        return hash((self.tokens.tobytes(), self.constants.tobytes()))
+        # Equal constants must hash equal: adding zero turns -0.0 into 0.0.
+        return hash((self.tokens.tobytes(), (self.constants + 0.0).tobytes()))
 
 
 def variable(library: Library, column: int) -> Expression:

@@ -171,11 +171,12 @@ class Library:
         if any(t >= self.first_promoted for t in body):
             raise ValueError(f"body of {name!r} holds promoted tokens: expand it first")
         need = 1
-        for k, t in enumerate(body):
-            need += (0 if t < 0 else int(self.tables.arity[t])) - 1
-            if need == 0 and k != len(body) - 1:
+        for t in body:
+            if need == 0:
+                need = -1  # tokens follow the end
                 break
-        if need != 0 or not body:
+            need += (0 if t < 0 else int(self.tables.arity[t])) - 1
+        if need != 0:
             raise ValueError(f"body {list(body)} of {name!r} is not one complete prefix expression")
         if {t for t in body if t < 0} != {PARAM0, PARAM1}.intersection((PARAM0, PARAM1)[:arity]):
             raise ValueError(f"body of {name!r} must use exactly the parameters of arity {arity}")
