@@ -58,4 +58,5 @@ def reward(length, error, eta=ETA):
     """
     if not math.isfinite(error):
         return 0.0
-    return eta**length / (1.0 + error)
+    # Not eta**length: for 32-bit lengths LLVM turns that into a library call (powi) that is missing at run time.
+    return math.exp(length * math.log(eta)) / (1.0 + error)
