@@ -1,0 +1,196 @@
+"""Many episodes as one record of arrays, stepped in one compiled call.
+
+The single environment is the case of one episode, so that both shells share every transition and every reward.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm import grammar
+from rsrm._jit import njit
+from rsrm.evaluate import BLOCK, evaluate
+from rsrm.expression import expand
+from rsrm.library import PAD
+from rsrm.metrics import nrmse, reward
+
+FLOOR = 0.0
+"""Reward of an illegal action, and of an expression that is not finite on every row."""
+
+CONTEXT = ("action", "parent", "sibling", "depth", "open_slots")
+"""Columns of the context observation."""
+
+NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
+"""What a step does with an episode that ended: the three autoreset modes of gymnasium."""
+
+
+CONTINUES, COMPLETE, ILLEGAL = 0, 1, 2
+"""What became of an episode by an action."""
+
+
+class Task(NamedTuple):
+    """What episodes are scored on."""
+
+    X: np.ndarray  # float64[D, R]
+    y: np.ndarray  # float64[R]
+    scale: float
+    eta: float
+
+
+class Episodes(NamedTuple):
+    """N episodes and the results of their last step; L = max_size, K tokens, S state fields, C constants."""
+
+    state: np.ndarray  # int32[N, S]
+    tokens: np.ndarray  # int16[N, L], PAD after the prefix: the observation of kind "tokens"
+    context: np.ndarray  # int16[N, 5]: the observation of kind "context"
+    mask: np.ndarray  # int8[N, K]
+    rewards: np.ndarray  # float64[N]
+    ended: np.ndarray  # bool[N]; whether the last step ended the episode
+    final: "Final"
+
+
+class Final(NamedTuple):
+    """About the episode that ended last in each place."""
+
+    illegal: np.ndarray  # bool[N]; whether an illegal action ended it
+    error: np.ndarray  # float64[N]; NRMSE, infinite where the expression is not finite or not complete
+    complexity: np.ndarray  # int32[N]; 0 if it was not complete
+    tokens: np.ndarray  # int16[N, L]
+    context: np.ndarray  # int16[N, 5]
+    constants: np.ndarray  # float64[N, C]; from left to right
+
+
+class Scratch(NamedTuple):
+    """What scoring an expression writes over."""
+
+    expanded: np.ndarray  # int16[L]
+    stack: np.ndarray  # float64[L + 1, BLOCK]
+    values: np.ndarray  # float64[R]
+
+
+def allocate(n: int, limits: grammar.Limits) -> Episodes:
+    """Return the arrays of `n` episodes, not yet begun."""
+    size, k = limits.max_size, limits.cells.shape[1]
+    final = Final(np.zeros(n, np.bool_), np.full(n, np.inf), np.zeros(n, np.int32), np.full((n, size), PAD, np.int16),
+                  np.full((n, len(CONTEXT)), grammar.EMPTY, np.int16), np.ones((n, max(1, limits.max_constants))))
+    return Episodes(np.zeros((n, grammar.state_size(limits)), np.int32), np.full((n, size), PAD, np.int16),
+                    np.full((n, len(CONTEXT)), grammar.EMPTY, np.int16), np.zeros((n, k), np.int8), np.zeros(n),
+                    np.zeros(n, np.bool_), final)
+
+
+def allocate_scratch(limits: grammar.Limits, n_rows: int) -> Scratch:
+    """Return what :func:`score` writes over."""
+    return Scratch(np.empty(limits.max_size, np.int16), np.empty((limits.max_size + 1, BLOCK)), np.empty(n_rows))
+
+
+@njit
+def _observe(state, context, mask, action, limits):
+    grammar.legal_actions(state, limits, mask)
+    context[0] = action
+    context[1], context[2], context[3], context[4] = grammar.context(state, limits)
+
+
+@njit
+def begin(state, tokens, context, mask, limits):
+    """Begin one episode anew, in place."""
+    tokens[:state[grammar.LENGTH]] = PAD
+    grammar.reset(state, limits)
+    _observe(state, context, mask, grammar.EMPTY, limits)
+
+
+@njit
+def advance(state, tokens, context, mask, action, limits):
+    """Append `action` to one episode, in place; return CONTINUES, COMPLETE or ILLEGAL. It may be any integer."""
+    if not grammar.is_legal(state, action, limits):
+        state[grammar.OPEN] = 0
+        _observe(state, context, mask, grammar.EMPTY, limits)
+        return ILLEGAL
+    complete = grammar.append(state, tokens, action, limits)
+    _observe(state, context, mask, action, limits)
+    return COMPLETE if complete else CONTINUES
+
+
+@njit
+def score(tokens, length, constants, task, tables, scratch):
+    """Score the complete expression ``tokens[:length]``.
+
+    Parameters
+    ----------
+    tokens : int16[>= length]
+    length : int
+    constants : float64[C]
+        Overwritten from left to right.
+    task : Task
+    tables : Tables
+    scratch : Scratch
+
+    Returns
+    -------
+    reward : float
+    error : float
+        NRMSE; infinite where the expression is not finite.
+    complexity : int
+    """
+    n = expand(tokens, length, tables, scratch.expanded)
+    ok = evaluate(scratch.expanded, n, constants, task.X, tables, scratch.stack, scratch.values)
+    error = nrmse(scratch.values, task.y, task.scale) if ok else np.inf
+    if not error < np.inf:  # squares may overflow although the values are finite
+        error = np.inf
+    return reward(length, error, task.eta), error, n
+
+
+@njit
+def begin_all(episodes, which, limits):
+    """Begin every episode i with ``which[i]``, and forget what its last step returned."""
+    for i in range(which.shape[0]):
+        if which[i]:
+            begin(episodes.state[i], episodes.tokens[i], episodes.context[i], episodes.mask[i], limits)
+            episodes.rewards[i] = 0.0
+            episodes.ended[i] = False
+
+
+@njit
+def finish(episodes, i, status, task, tables, scratch):
+    """Write the reward of episode i, which ended with `status`, and all about it, in place."""
+    final = episodes.final
+    final.illegal[i] = status == ILLEGAL
+    final.tokens[i] = episodes.tokens[i]
+    final.context[i] = episodes.context[i]
+    if status == ILLEGAL:
+        episodes.rewards[i], final.error[i], final.complexity[i] = FLOOR, np.inf, 0
+    else:
+        length = np.int64(episodes.state[i, grammar.LENGTH])
+        episodes.rewards[i], final.error[i], final.complexity[i] = score(
+            episodes.tokens[i], length, final.constants[i], task, tables, scratch)
+
+
+@njit
+def step_all(episodes, actions, mode, task, limits, tables, scratch):
+    """Step every episode by its action, in place.
+
+    Parameters
+    ----------
+    episodes : Episodes
+    actions : int64[N]
+    mode : int
+        NEXT_STEP: an episode that ended begins anew and ignores its action. SAME_STEP: it began anew at once.
+        DISABLED: it must have been begun by the caller.
+    task : Task
+    limits : Limits
+    tables : Tables
+    scratch : Scratch
+    """
+    rewards, ended = episodes.rewards, episodes.ended
+    for i in range(actions.shape[0]):
+        state, tokens, context, mask = episodes.state[i], episodes.tokens[i], episodes.context[i], episodes.mask[i]
+        restart = mode == NEXT_STEP and ended[i]
+        rewards[i], ended[i] = 0.0, False
+        if restart:
+            begin(state, tokens, context, mask, limits)
+            continue
+        status = advance(state, tokens, context, mask, actions[i], limits)
+        if status != CONTINUES:
+            ended[i] = True
+            finish(episodes, i, status, task, tables, scratch)
+            if mode == SAME_STEP:
+                begin(state, tokens, context, mask, limits)
