@@ -1,0 +1,113 @@
+"""Best-first search over reductions.
+
+A node is a reduced problem; its children are the reductions that its surrogate supports and whose own surrogate
+confirms. Every node is offered to the closings (direct solvers, bank); alternatives stay in the queue, because the
+greedy choice merges too much.
+"""
+
+import heapq
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import numpy as np
+
+from rsrm.expression import Expression
+from rsrm.forms import Reduction, propose
+from rsrm.problem import Problem
+from rsrm.surrogate import Surrogate, fit_surrogate
+
+TEST_ROWS = 300
+FIT_ROWS = 2000
+WORSE = 5.0
+"""A reduction is confirmed if the held-out error grows by less than this factor, or stays tiny."""
+TINY = 1e-9
+CHILDREN = 8
+TRIED = 24
+HOPELESS = 0.2
+
+
+def gradient_of_target(surrogate: Surrogate, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return dy/dx, float64[D, S], undoing the surrogate's transform of the target."""
+    _, d = surrogate.gradient(X)
+    with np.errstate(all="ignore"):
+        match surrogate.transform:
+            case "log":
+                return d * y
+            case "inverse":
+                return -d * y * y
+            case "square":
+                return d / (2.0 * y)
+    return d
+
+
+def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Reduction, Problem, Surrogate | None]]:
+    """Yield confirmed reductions of `problem`, most convincing first, each with its problem and surrogate."""
+    u, _ = surrogate.columns.map(problem.X)
+    inner = np.flatnonzero((np.abs(u) < 0.9).all(0))  # a polynomial's derivatives are worst at the edge
+    if len(inner) < 40:
+        inner = np.arange(problem.n_rows)
+    rows = np.sort(rng.choice(inner, min(TEST_ROWS, len(inner)), replace=False))
+    gradient = gradient_of_target(surrogate, problem.X[:, rows], problem.y[rows])
+    proposals = sorted(propose(problem, rows, gradient), key=lambda r: r.cost)
+    found = tried = 0
+    for proposal in proposals:
+        if found >= CHILDREN or tried >= TRIED:
+            return
+        child = proposal.make()
+        if child is None:
+            continue
+        tried += 1
+        model = fit_surrogate(child.X, child.y)
+        if model is None:
+            if np.std(child.y) <= 1e-9 * np.abs(np.mean(child.y)):
+                found += 1
+                yield proposal, child, None
+            continue
+        if model.error <= max(WORSE * surrogate.error, TINY):
+            found += 1
+            yield proposal, child, model
+
+
+def explore(problem: Problem, close: Callable[[Problem, int], Iterator[Expression | None]], deadline: float, rng,
+            max_nodes: int = 60) -> Iterator[Expression | None]:
+    """Yield expressions for the user's problem found by closing reduced problems.
+
+    Parameters
+    ----------
+    problem : Problem
+    close : callable
+        ``close(problem, depth)`` yields expressions over the reduced problem's library (or None: a heartbeat).
+    deadline : float
+        ``time.perf_counter()`` value at which to stop.
+    rng : numpy.random.Generator
+    max_nodes : int
+        Bound on the number of reduced problems.
+    """
+    if problem.n_rows > FIT_ROWS:
+        problem = problem.take(np.sort(rng.choice(problem.n_rows, FIT_ROWS, replace=False)))
+    root = fit_surrogate(problem.X, problem.y)
+    if root is None or root.error > HOPELESS:
+        return
+    order = count()
+    queue = [(0.0, next(order), 0, problem, root)]
+    seen: set[bytes] = set()
+    nodes = 0
+    while queue and nodes < max_nodes and time.perf_counter() < deadline:
+        cost, _, depth, node, model = heapq.heappop(queue)
+        if depth:
+            nodes += 1
+            for expression in close(node, depth):
+                yield None if expression is None else node.lift(expression)
+        if model is None or time.perf_counter() > deadline:
+            continue
+        for proposal, child, child_model in children(node, model, rng):
+            key = np.round(np.concatenate([np.sort(child.X[:, 0]), child.y[:2]]), 10).tobytes()
+            if key in seen:
+                continue
+            seen.add(key)
+            error = root.error if child_model is None else child_model.error
+            worse = max(0.0, np.log10(max(error, 1e-12) / max(root.error, 1e-12)))
+            heapq.heappush(queue, (child.n_variables + worse + 0.5 * depth + proposal.cost, next(order), depth + 1,
+                                   child, child_model))
+            yield None

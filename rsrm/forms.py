@@ -1,0 +1,319 @@
+"""Reductions: forms that turn a problem into a smaller one by computation on the data.
+
+The paper's forms ``A + f``, ``A * f`` and ``A ** f`` (Xu et al. 2024, sec. 3.3) fix a fragment A and search for f
+only. Here A is read off the data instead of mined: with a gradient of the unknown law (:mod:`rsrm.surrogate`),
+
+* *drop*: a column whose partial derivative vanishes;
+* *factor*: ``d log y / d log A(x_i)`` constant, hence ``y = A**p * f``; with ``exp`` as A, ``y = exp(p A) * f``;
+* *term*: ``d g(y) / d A(x_i)`` constant for an invertible g, hence ``y = g_inverse(c A + f)``;
+* *merge*: ``(dy / dA(x_i)) / (dy / dB(x_j))`` constant, hence y depends on x_i and x_j through ``A + c B`` only, which
+  for logarithmic A and B is the product ``a * b**c``.
+
+Each test costs a few dot products; what passes is confirmed by the caller, who refits the surrogate.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsrm.compose import linear, outer, power, product
+from rsrm.expression import Expression, number, substitute, variable
+from rsrm.library import Library
+from rsrm.problem import Problem
+from rsrm.simplify import fraction
+
+LOOSE = 0.3
+"""Tests with a relative spread above this are not proposed at all."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A function A of one column.
+
+    Attributes
+    ----------
+    name : str
+    logarithmic : bool
+        Whether ``slope`` is that of log A: sums of such forms are products.
+    value, slope : callable
+        On arrays.
+    build : callable
+        From the column's Expression to that of A, or None where the operators cannot write it.
+    cost : float
+        Simpler forms are proposed first.
+    """
+
+    name: str
+    logarithmic: bool
+    value: Callable
+    slope: Callable
+    build: Callable
+    cost: float = 0.0
+
+
+def _shifted(sign: float, inner: Callable) -> Callable:
+    """Return a builder of ``1 + sign * inner(f)``."""
+
+    def build(f):
+        g = inner(f)
+        return None if g is None else linear(f.library, [(sign, g)], 1.0)
+
+    return build
+
+
+def _square(f):
+    return power(f, 2.0)
+
+
+FORMS = (
+    Form("log", True, lambda x: x, lambda x: 1.0 / x, lambda f: f),
+    Form("id", False, lambda x: x, np.ones_like, lambda f: f),
+    Form("square", False, np.square, lambda x: 2.0 * x, _square, 0.1),
+    Form("inv", False, lambda x: 1.0 / x, lambda x: -1.0 / x**2, lambda f: power(f, -1.0), 0.2),
+    Form("invsquare", False, lambda x: x**-2.0, lambda x: -2.0 * x**-3.0, lambda f: power(f, -2.0), 0.3),
+    Form("cube", False, lambda x: x**3, lambda x: 3.0 * x**2, lambda f: power(f, 3.0), 0.3),
+    Form("sqrt", False, np.sqrt, lambda x: 0.5 / np.sqrt(x), lambda f: power(f, 0.5), 0.3),
+    Form("cos", False, np.cos, lambda x: -np.sin(x), lambda f: outer("cos", f), 0.3),
+    Form("sin", False, np.sin, np.cos, lambda f: outer("sin", f), 0.3),
+    Form("exp", False, np.exp, np.exp, lambda f: outer("exp", f), 0.4),
+    Form("log sin", True, np.sin, lambda x: np.cos(x) / np.sin(x), lambda f: outer("sin", f), 0.3),
+    Form("log cos", True, np.cos, lambda x: -np.tan(x), lambda f: outer("cos", f), 0.3),
+    Form("log 1+x", True, lambda x: 1.0 + x, lambda x: 1.0 / (1.0 + x), _shifted(1.0, lambda f: f), 0.4),
+    Form("log 1-x", True, lambda x: 1.0 - x, lambda x: -1.0 / (1.0 - x), _shifted(-1.0, lambda f: f), 0.4),
+    Form("log 1+xx", True, lambda x: 1.0 + x * x, lambda x: 2 * x / (1.0 + x * x), _shifted(1.0, _square), 0.5),
+    Form("log 1-xx", True, lambda x: 1.0 - x * x, lambda x: -2 * x / (1.0 - x * x), _shifted(-1.0, _square), 0.5),
+)
+
+# Invertible outer functions g of the target: g(y), g'(y), and the builder of the inverse.
+TARGETS = (
+    ("id", lambda y: y, np.ones_like, lambda f: f),
+    ("square", np.square, lambda y: 2.0 * y, lambda f: power(f, 0.5)),
+    ("inv", lambda y: 1.0 / y, lambda y: -1.0 / y**2, lambda f: power(f, -1.0)),
+    ("invsquare", lambda y: y**-2.0, lambda y: -2.0 * y**-3.0, lambda f: power(f, -0.5)),
+    ("log", np.log, lambda y: 1.0 / y, lambda f: outer("exp", f)),
+    ("exp", np.exp, np.exp, lambda f: outer("log", f)),
+    ("sqrt", np.sqrt, lambda y: 0.5 / np.sqrt(y), lambda f: power(f, 2.0)),
+)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A proposed step to a smaller problem.
+
+    Attributes
+    ----------
+    kind : str
+        "drop", "factor", "term" or "merge".
+    spread : float
+        Relative spread of what must be constant; 0 would be a perfect test.
+    cost : float
+        Spread and complexity in one number; the smallest is tried first.
+    columns : tuple of int
+        Columns of the parent that are used up.
+    text : str
+    make : callable
+        Returns the reduced Problem, or None where the operators cannot write the step.
+    """
+
+    kind: str
+    spread: float
+    cost: float
+    columns: tuple[int, ...]
+    text: str
+    make: Callable[[], Problem | None]
+
+
+def proportion(u: np.ndarray, v: np.ndarray) -> tuple[float, float]:
+    """Return (c, spread) with u close to c v: robust ratio and relative residual, infinite where it is undefined."""
+    scale = np.abs(u) + np.abs(v)
+    good = np.isfinite(u) & np.isfinite(v) & (scale > 0)
+    if good.sum() < max(8, 0.5 * len(u)):
+        return 0.0, np.inf
+    u, v = u[good], v[good]
+    vv, uv, uu = v @ v, u @ v, u @ u
+    if vv == 0 or uu == 0 or not np.isfinite(vv * uu):
+        return 0.0, np.inf
+    return float(uv / vv), float(np.sqrt(max(0.0, 1.0 - uv * uv / (uu * vv))))
+
+
+def simple(value: float, spread: float) -> float:
+    """Return the nearest small fraction if it lies within the spread of the test, else `value`."""
+    pq = fraction(value, max(4.0 * spread, 1e-3), 4) if np.isfinite(value) and value != 0 else None
+    return pq[0] / pq[1] if pq and abs(pq[0]) <= 12 else value
+
+
+def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Expression]], y=None,
+            weights=None, wrap: Callable | None = None, noise: float | None = None) -> Problem | None:
+    """Return the problem over the columns `keep` and `extra` with target `y`.
+
+    Parameters
+    ----------
+    problem : Problem
+    keep : list of int
+        Columns that stay.
+    extra : list of (float64[R], Expression)
+        New columns and their expressions over the parent's library.
+    y : float64[R], optional
+        New target; the parent's by default.
+    weights : float64[R], optional
+        Delta-method weights of the new target.
+    wrap : callable, optional
+        Maps an expression of the new target over the parent's library to one of the parent's target.
+    """
+    columns = [problem.X[i] for i in keep] + [v for v, _ in extra]
+    expressions = [variable(problem.library, i) for i in keep] + [e for _, e in extra]
+    if not columns or any(e is None for e in expressions) or not all(np.isfinite(c).all() for c in columns):
+        return None
+    y = problem.y if y is None else y
+    if not np.isfinite(y).all():
+        return None
+    parent = problem.library
+    library = Library(len(columns), parent.operators, parent.constants, parent.literals)
+
+    def lift(expression: Expression) -> Expression | None:
+        up = substitute(expression, expressions)
+        up = up if wrap is None else wrap(up)
+        return None if up is None else problem.lift(up)
+
+    return Problem(np.ascontiguousarray(np.stack(columns)), np.ascontiguousarray(y), library, weights,
+                   problem.noise if noise is None else noise, lift)
+
+
+def _weighted(problem: Problem, slope: np.ndarray) -> np.ndarray:
+    """Return delta-method weights for a target g(y) with |g'| = slope, scaled to mean one."""
+    w = 1.0 / np.maximum(np.abs(slope), 1e-300)
+    w = w if problem.weights is None else w * problem.weights
+    return w / w.mean()
+
+
+def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray) -> Iterator[Reduction]:
+    """Yield the reductions that the gradient of y supports.
+
+    Parameters
+    ----------
+    problem : Problem
+    rows : int64[S]
+        Rows at which the gradient is known.
+    gradient : float64[D, S]
+        dy / dx_i there.
+    """
+    X, y = problem.X[:, rows], problem.y[rows]
+    D = problem.n_variables
+    with np.errstate(all="ignore"):
+        pull = np.abs(gradient) * np.std(problem.X, axis=1)[:, None]
+        share = np.sqrt(np.mean(pull**2, 1)) / max(np.sqrt(np.mean(pull**2)), 1e-300)
+        slopes = [[form.slope(X[i]) for form in FORMS] for i in range(D)]
+        for i in range(D):
+            if D > 1 and share[i] < LOOSE / 3:
+                keep = [k for k in range(D) if k != i]
+                yield Reduction("drop", float(share[i]), float(share[i]) - 0.2, (i,), f"drop x{i}",
+                                lambda keep=keep: reduced(problem, keep, []))
+        for i in range(D):
+            yield from _separations(problem, i, y, gradient[i], slopes[i])
+        for i in range(D):
+            for j in range(i + 1, D):
+                yield from _merges(problem, i, j, gradient, slopes)
+
+
+def _separations(problem: Problem, i: int, y, gradient, slopes) -> Iterator[Reduction]:
+    """Yield factors and terms of column i."""
+    D = problem.n_variables
+    keep = [k for k in range(D) if k != i]
+    if not keep:
+        return
+    for form, slope in zip(FORMS, slopes, strict=True):
+        if form.logarithmic and not (y == 0).any():
+            p, spread = proportion(gradient / y / slope, np.ones_like(y))
+            p = simple(p, spread)
+            if spread < LOOSE and abs(p) <= 8:
+                yield Reduction("factor", spread, spread + form.cost / 5, (i,), f"factor {form.name}(x{i})**{p:g}",
+                                lambda form=form, p=p: _factor(problem, i, keep, form, p))
+        if form.logarithmic:
+            continue
+        for name, g, slope_g, inverse in TARGETS:
+            c, spread = proportion(gradient * slope_g(y) / slope, np.ones_like(y))
+            c = simple(c, spread)
+            if spread < LOOSE:
+                cost = spread + form.cost / 5 + (0.0 if name == "id" else 0.05)
+                yield Reduction("term", spread, cost, (i,), f"term {name}(y) = {c:g}*{form.name}(x{i}) + f",
+                                lambda form=form, c=c, g=g, sg=slope_g, inv=inverse: _term(
+                                    problem, i, keep, form, c, g, sg, inv))
+
+
+def _factor(problem: Problem, i: int, keep, form: Form, p: float) -> Problem | None:
+    with np.errstate(all="ignore"):
+        value = form.value(problem.X[i])
+        factor = np.abs(value) ** p * (np.sign(value) if p % 2 == 1 else 1.0)
+        y = problem.y / factor
+    base = form.build(variable(problem.library, i))
+    if base is None or (p != round(p) and (value <= 0).any()):
+        return None
+    return reduced(problem, keep, [], y, _weighted(problem, 1.0 / factor),
+                   lambda f: product(problem.library, [(base, p), (f, 1.0)]))
+
+
+def _term(problem: Problem, i: int, keep, form: Form, c: float, g, slope_g, inverse) -> Problem | None:
+    with np.errstate(all="ignore"):
+        y = g(problem.y) - c * form.value(problem.X[i])
+        weights = _weighted(problem, slope_g(problem.y))
+    base = form.build(variable(problem.library, i))
+    if base is None or inverse(number(problem.library, 1.5)) is None:
+        return None
+
+    def wrap(f):
+        total = linear(problem.library, [(c, base), (1.0, f)])
+        return None if total is None else inverse(total)
+
+    return reduced(problem, keep, [], y, weights, wrap)
+
+
+def _merges(problem: Problem, i: int, j: int, gradient, slopes) -> Iterator[Reduction]:
+    """Yield merges of columns i and j."""
+    keep = [k for k in range(problem.n_variables) if k not in (i, j)]
+    first = [gradient[i] / s for s in slopes[i]]
+    second = [gradient[j] / s for s in slopes[j]]
+    for a, u in zip(FORMS, first, strict=True):
+        for b, v in zip(FORMS, second, strict=True):
+            c, spread = proportion(v, u)
+            c = simple(c, spread)
+            if spread >= LOOSE or c == 0 or not np.isfinite(c):
+                continue
+            if (a.logarithmic or b.logarithmic) and abs(c) > 8:
+                continue
+            odd = 0.0 if c in (1.0, -1.0) else 0.02 if fraction(c, 1e-12, 4) else 0.1
+            mixed = 0.1 if a.logarithmic != b.logarithmic else 0.0
+            yield Reduction("merge", spread, spread + (a.cost + b.cost) / 5 + odd + mixed, (i, j),
+                            f"merge {a.name}(x{i}) {c:+g} {b.name}(x{j})",
+                            lambda a=a, b=b, c=c: _merged(problem, i, j, keep, a, b, c))
+
+
+def _merged(problem: Problem, i: int, j: int, keep, a: Form, b: Form, c: float) -> Problem | None:
+    library = problem.library
+    f, g = a.build(variable(library, i)), b.build(variable(library, j))
+    if f is None or g is None:
+        return None
+    with np.errstate(all="ignore"):
+        x, z = a.value(problem.X[i]), b.value(problem.X[j])
+        if a.logarithmic and b.logarithmic:
+            column, expression = x * np.sign(z) ** (c % 2) * np.abs(z) ** c, product(library, [(f, 1.0), (g, c)])
+            if c != round(c):
+                # (x**q) * (z**p) with whole p and q keeps the index a rational function where it is one.
+                pq = fraction(c, 1e-12, 4)
+                if pq and (x > 0).all() and (z > 0).all():
+                    column = x ** pq[1] * z ** float(pq[0])
+                    expression = product(library, [(f, float(pq[1])), (g, float(pq[0]))])
+                elif (z <= 0).any():
+                    return None
+        elif not a.logarithmic and not b.logarithmic:
+            column, expression = x + c * z, linear(library, [(1.0, f), (c, g)])
+        else:  # a * exp(c B), or the other way round
+            base, other, exponent, power_ = (f, g, c * z, 1.0) if a.logarithmic else (g, f, x, c)
+            grown = outer("exp", linear(library, [(c, other)]) if a.logarithmic else other)
+            if grown is None:
+                return None
+            column = (x if a.logarithmic else np.sign(z) ** (c % 2) * np.abs(z) ** c) * np.exp(exponent)
+            expression = product(library, [(base, power_), (grown, 1.0)])
+    if expression is None:
+        return None
+    return reduced(problem, keep, [(column, expression)])

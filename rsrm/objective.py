@@ -1,0 +1,59 @@
+"""What an expression is worth on the data: the objective that every stage is measured by."""
+
+import numpy as np
+
+from rsrm.evaluate import BLOCK, evaluate
+from rsrm.expression import Expression
+from rsrm.problem import Problem
+
+FLOOR = 1e-12
+"""Relative residuals below this are rounding: formulas that differ there are equally exact."""
+
+
+class Objective:
+    """Scores expressions on all rows of a problem and counts the evaluations.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Attributes
+    ----------
+    scale : float
+        Standard deviation of y (weighted, if the problem has weights); 1 for a constant target.
+    n_evaluations : int
+    """
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        y = problem.y if problem.weights is None else problem.y * problem.weights
+        self.scale = float(np.std(y)) or 1.0
+        self.n_evaluations = 0
+        self._out = np.empty(problem.n_rows)
+
+    def values(self, expression: Expression) -> np.ndarray | None:
+        """Return the values on all rows (valid until the next call), or None where one is not finite."""
+        self.n_evaluations += 1
+        tokens = expression.expanded
+        stack = np.empty((len(tokens) + 1, BLOCK))
+        ok = evaluate(tokens, len(tokens), expression.constants, self.problem.X, expression.library.tables, stack,
+                      self._out)
+        return self._out if ok else None
+
+    def score(self, expression: Expression) -> tuple[float, float]:
+        """Return (NRMSE, digits) of `expression`; both infinite where a value is not finite.
+
+        ``digits`` is the mean over rows of ``log |residual / y|``, floored at ``log FLOOR``: it sees terms that are
+        too weak to move the RMSE but matter on the rows where y is small.
+        """
+        values = self.values(expression)
+        if values is None:
+            return np.inf, np.inf
+        y, w = self.problem.y, self.problem.weights
+        with np.errstate(all="ignore"):  # squares of huge but finite values
+            r = values - y
+            nrmse = float(np.sqrt(np.mean(np.square((r if w is None else r * w) / self.scale))))
+            # Rows where y vanishes are measured against a small share of the scale instead.
+            relative = np.abs(r) / np.maximum(np.abs(y), 1e-9 * self.scale)
+            digits = float(np.mean(np.log(np.maximum(relative, FLOOR))))
+        return (nrmse, digits) if np.isfinite(nrmse) and np.isfinite(digits) else (np.inf, np.inf)

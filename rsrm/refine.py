@@ -1,0 +1,90 @@
+"""From a candidate to a law: fit its constants, write it shorter, recognize its numbers."""
+
+import numpy as np
+
+from rsrm.compose import snap
+from rsrm.constants import fit
+from rsrm.expression import Expression
+from rsrm.objective import Objective
+from rsrm.selection import Candidate, Pool
+from rsrm.simplify import simplify
+
+TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
+FIT_ROWS = 2000
+
+
+class Refiner:
+    """Turns raw expressions of a stage into pool entries.
+
+    Parameters
+    ----------
+    objective : Objective
+        On all rows of the user's problem.
+    pool : Pool
+    rng : numpy.random.Generator
+        Chooses the rows that constants are fitted on when there are more than ``FIT_ROWS``.
+    """
+
+    def __init__(self, objective: Objective, pool: Pool, rng: np.random.Generator):
+        self.objective = objective
+        self.pool = pool
+        problem = objective.problem
+        rows = problem.n_rows
+        pick = np.sort(rng.choice(rows, FIT_ROWS, replace=False)) if rows > FIT_ROWS else slice(None)
+        self.fit_problem = problem.take(pick) if rows > FIT_ROWS else problem
+
+    def consider(self, expression: Expression, stage: str = "", found_at: float = 0.0) -> Candidate | None:
+        """Score `expression`; if it is worth it, polish, simplify and recognize; return the best form kept, or None."""
+        raw = self._add(expression, stage, found_at)
+        if raw is None:
+            return None
+        best = self._keep_shorter(raw, simplify(expression))
+        if len(best.expression.constants):
+            best = self._polished(best)
+            best = self._recognized(best)
+            best = self._keep_shorter(best, simplify(best.expression))
+        return best
+
+    def _scored(self, expression: Expression, like: Candidate) -> Candidate:
+        return Candidate(expression, *self.objective.score(expression), like.found_at, like.stage)
+
+    def _add(self, expression, stage, found_at) -> Candidate | None:
+        candidate = Candidate(expression, *self.objective.score(expression), found_at, stage)
+        return candidate if self.pool.add(candidate) else None
+
+    def _length(self, candidate: Candidate) -> float:
+        # Nearness decides which residual counts, and both sides of a comparison must use the same.
+        return self.pool.description_length(candidate)
+
+    def _better(self, old: Candidate, new: Candidate) -> Candidate:
+        self.pool.add(new)
+        return new if self._length(new) < self._length(old) else old
+
+    def _keep_shorter(self, old: Candidate, expression: Expression) -> Candidate:
+        return old if expression is old.expression else self._better(old, self._scored(expression, old))
+
+    def _polished(self, old: Candidate) -> Candidate:
+        p = self.fit_problem
+        fitted, _ = fit(old.expression, p.X, p.y, p.weights)
+        return self._better(old, self._scored(fitted, old))
+
+    def _recognized(self, old: Candidate) -> Candidate:
+        """Replace constants by simple numbers, one at a time, where the description gets shorter."""
+        best = old
+        for k in range(len(best.expression.constants)):
+            value = best.expression.constants[k]
+            tried = {float(value)}
+            for tolerance in TOLERANCES:
+                simple = snap(value, tolerance)
+                if simple in tried:
+                    continue
+                tried.add(simple)
+                constants = best.expression.constants.copy()
+                constants[k] = simple
+                new = self._scored(Expression(best.expression.expanded, constants, best.expression.library), best)
+                if self._length(new) < self._length(best):
+                    best = new
+                    break
+        if best is not old:
+            self.pool.add(best)
+        return best

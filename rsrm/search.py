@@ -1,0 +1,151 @@
+"""The search: cheap exact stages first, then rounds of islands with the remaining time.
+
+:func:`search` is a generator of :class:`State`; whoever drives it (the estimator, a progress bar, a notebook) may stop
+at any state and keeps the best found so far. Stages are generators of expressions, simplest first; every expression
+they yield passes the same :class:`rsrm.refine.Refiner`.
+"""
+
+import enum
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rsrm.objective import Objective
+from rsrm.problem import Problem
+from rsrm.refine import Refiner
+from rsrm.selection import Candidate, Pool, number_cost
+
+
+WORK_ROWS = 5000
+"""Stages see at most this many rows; every candidate is confirmed on all of them."""
+EXACT_DIGITS = np.log(1e-8)
+SURE_COST = 30.0
+"""An exact formula this short (in nats) cannot be chance: the search ends at once."""
+
+
+class StopReason(enum.Enum):
+    """Why a search ended; the value is the advice for the user."""
+
+    EXACT = "an exact and simple law was found"
+    MAX_TIME = "max_time is used up: more time may find a better law"
+    MAX_EVALS = "max_evals is used up: more evaluations may find a better law"
+    INTERRUPTED = "interrupted by the user: the best law found so far is kept"
+    EXHAUSTED = "every stage has ended"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Limits of a search; immutable, and no result is ever stored here."""
+
+    max_time: float = 60.0
+    max_evals: int | None = None
+    target_nrmse: float = 1e-8
+    max_size: int = 40
+    max_depth: int = 12
+    max_constants: int = 10
+    nested_constraints: dict | None = None
+    n_islands: int = 1
+    n_jobs: int | None = None
+    seed: int | None = None
+
+
+@dataclass
+class State:
+    """What a search knows between two of its steps."""
+
+    pool: Pool
+    objective: Objective
+    started: float
+    stage: str = ""
+    n_search_evaluations: int = 0
+    stop_reason: StopReason | None = None
+    history: list[tuple[float, float, int]] = field(default_factory=list)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the search began."""
+        return time.perf_counter() - self.started
+
+    @property
+    def n_evaluations(self) -> int:
+        """Expressions scored so far, by the stages' kernels and in full."""
+        return self.n_search_evaluations + self.objective.n_evaluations
+
+    @property
+    def best(self) -> Candidate | None:
+        """The candidate that would be chosen now."""
+        return self.pool.best()
+
+
+def search(problem: Problem, options: Options, state: State | None = None) -> Iterator[State]:
+    """Search for the law behind `problem`; yield the state after every step until a limit or an exact law is met.
+
+    Parameters
+    ----------
+    problem : Problem
+        The user's data; every row of it may be used, and nothing else is seen.
+    options : Options
+    state : State, optional
+        Go on from here (warm start): what is in its pool stays.
+
+    Yields
+    ------
+    State
+        The same object each time; ``stop_reason`` is set on the last one.
+    """
+    rng = np.random.default_rng(options.seed)
+    state = begin(problem) if state is None else state
+    deadline = state.started + options.max_time
+    refiner = Refiner(state.objective, state.pool, rng)
+    work = problem
+    if problem.n_rows > WORK_ROWS:
+        work = problem.take(np.sort(rng.choice(problem.n_rows, WORK_ROWS, replace=False)))
+    for name, expressions in stages(work, options, deadline, rng, state):
+        state.stage = name
+        for expression in expressions:
+            if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:
+                best = state.best
+                if not state.history or best.nrmse < state.history[-1][1]:
+                    state.history.append((state.elapsed, best.nrmse, best.complexity))
+            state.stop_reason = _reason(state, options)
+            yield state
+            if state.stop_reason is not None:
+                return
+    state.stop_reason = _reason(state, options) or StopReason.EXHAUSTED
+    yield state
+
+
+def stages(problem: Problem, options: Options, deadline: float, rng, state: State):
+    """Yield (name, iterator of expressions) in the order in which they run."""
+    yield "direct", ()
+
+
+def begin(problem: Problem, expressions=()) -> State:
+    """Return a fresh state whose pool holds `expressions`, scored on the data of `problem`."""
+    state = State(Pool(problem.n_rows), Objective(problem), time.perf_counter())
+    for expression in expressions:
+        state.pool.add(Candidate(expression, *state.objective.score(expression), 0.0, "warm start"))
+    return state
+
+
+def _reason(state: State, options: Options) -> StopReason | None:
+    """Return why to stop now, or None."""
+    if state.elapsed >= options.max_time:
+        return StopReason.MAX_TIME
+    if options.max_evals is not None and state.n_evaluations >= options.max_evals:
+        return StopReason.MAX_EVALS
+    best = state.best
+    if best is None or best.nrmse > options.target_nrmse or best.digits > EXACT_DIGITS:
+        return None
+    # A long exact formula may be a short law in disguise (a high-order polynomial for a cosh): the longer it is, the
+    # more time the stages after it get to find a shorter one.
+    patience = max(0.0, 0.1 * (description_cost(best, state.pool.n_rows) - SURE_COST))
+    return StopReason.EXACT if state.elapsed >= best.found_at + patience else None
+
+
+def description_cost(candidate: Candidate, n_rows: int) -> float:
+    """Return the cost in nats of writing the formula itself."""
+    precision = float(np.exp(candidate.digits))
+    return candidate.complexity + sum(number_cost(v, precision, n_rows) for v in candidate.expression.constants)

@@ -1,0 +1,150 @@
+"""The pool of candidates and the choice among them by description length.
+
+A candidate costs what it takes to write down the formula and, with it, the data (Rissanen's minimum description
+length), in nats::
+
+    length = R * (mean log residual, floored)  +  NODE * nodes  +  sum of the constants' costs
+
+While no candidate is nearly exact the residual term is ``log RMSE`` (Gaussian noise). Once one is, it is the mean
+over rows of ``log |residual / y|``: terms too weak to move the RMSE still cost digits on the rows where they matter.
+A fitted constant costs ``log(1/precision) + log(R)/2``, a small fraction or a multiple of pi the size of its integers.
+"""
+
+from dataclasses import dataclass, field
+from math import log, pi
+
+import numpy as np
+
+from rsrm.expression import Expression
+from rsrm.objective import FLOOR
+from rsrm.simplify import fraction
+
+NODE = 1.0
+EXACT = 1e-6
+"""Candidates below this NRMSE count as nearly exact: digits are compared, not the RMSE."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scored expression.
+
+    Attributes
+    ----------
+    expression : Expression
+        Over the user's library.
+    nrmse : float
+        RMSE on all rows divided by the standard deviation of y.
+    digits : float
+        Mean over rows of ``log |residual / y|``, floored at ``log FLOOR``.
+    found_at : float
+        Seconds after the start of the search.
+    stage : str
+        Which part of the search proposed it.
+    """
+
+    expression: Expression
+    nrmse: float
+    digits: float
+    found_at: float = 0.0
+    stage: str = ""
+
+    @property
+    def complexity(self) -> int:
+        """Number of nodes of the expanded tree."""
+        return self.expression.complexity
+
+
+def number_cost(value: float, precision: float, n_rows: int) -> float:
+    """Return the cost in nats of writing one constant; `precision` is the relative residual of the fit."""
+    size = abs(value)
+    if size == 0:
+        return 0.0
+    for unit, extra in ((1.0, 0.0), (pi, 1.5), (1.0 / pi, 2.0), (pi * pi, 2.5)):
+        pq = fraction(size / unit, 1e-14, 64)
+        if pq:
+            simple = extra + log(pq[0]) + 2.0 * log(pq[1])
+            break
+    else:
+        simple = np.inf
+    fitted = 0.5 * log(max(n_rows, 2)) + max(0.0, -log(max(precision, FLOOR))) * 0.5 + 1.0
+    return min(simple, fitted)
+
+
+@dataclass
+class Pool:
+    """Candidates found so far, best per complexity, with the choice rules.
+
+    Parameters
+    ----------
+    n_rows : int
+        R of the scored data.
+    per_complexity : int
+        How many candidates are kept at each complexity: under noise a slightly worse one may be the right one.
+    """
+
+    n_rows: int
+    per_complexity: int = 4
+    entries: dict[int, list[Candidate]] = field(default_factory=dict)
+    seen: set = field(default_factory=set)
+
+    def add(self, candidate: Candidate) -> bool:
+        """Keep `candidate` if it is among the best of its complexity; return whether it was kept."""
+        key = (candidate.expression.expanded.tobytes(),
+               np.round(candidate.expression.constants, 12).tobytes())
+        if not np.isfinite(candidate.nrmse) or key in self.seen:
+            return False
+        row = self.entries.setdefault(candidate.complexity, [])
+        # Two candidates of one complexity and one residual are the same function written twice.
+        if any(abs(c.nrmse - candidate.nrmse) <= 1e-9 * candidate.nrmse for c in row if candidate.nrmse > FLOOR):
+            return False
+        self.seen.add(key)
+        row.append(candidate)
+        row.sort(key=self._order)
+        if len(row) > self.per_complexity:
+            gone = row.pop()
+            return gone is not candidate
+        return True
+
+    @staticmethod
+    def _order(c: Candidate):
+        return (c.digits if c.nrmse < EXACT else 0.0, c.nrmse)
+
+    def __iter__(self):
+        for row in self.entries.values():
+            yield from row
+
+    def __len__(self) -> int:
+        return sum(len(row) for row in self.entries.values())
+
+    def best_loss(self) -> float:
+        """Return the smallest NRMSE, infinite for an empty pool."""
+        return min((c.nrmse for c in self), default=np.inf)
+
+    def description_length(self, c: Candidate, exact: bool | None = None) -> float:
+        """Return the description length of candidate `c` in nats, relative to a fixed offset of the data."""
+        if exact is None:
+            exact = self.best_loss() < EXACT
+        residual = c.digits if exact else log(max(c.nrmse, FLOOR))
+        precision = float(np.exp(min(residual, 0.0)))
+        cost = NODE * c.complexity
+        cost += sum(number_cost(v, precision, self.n_rows) for v in c.expression.constants)
+        return self.n_rows * residual + cost
+
+    def best(self) -> Candidate | None:
+        """Return the candidate of least description length, or None."""
+        exact = self.best_loss() < EXACT
+        return min(self, key=lambda c: (self.description_length(c, exact), c.complexity), default=None)
+
+    def front(self) -> list[Candidate]:
+        """Return the Pareto front of complexity against loss, simplest first; the chosen candidate is always on it."""
+        front: list[Candidate] = []
+        chosen = self.best()
+        lowest = np.inf
+        for n in sorted(self.entries):
+            c = self.entries[n][0]
+            if chosen is not None and chosen.complexity == n:
+                c = chosen
+            if c.nrmse < lowest or c is chosen:
+                front.append(c)
+                lowest = min(lowest, c.nrmse)
+        return front

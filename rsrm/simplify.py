@@ -1,0 +1,162 @@
+"""Algebraic simplification on prefix expressions, without sympy.
+
+Sums are flattened to ``c0 + sum c_k t_k`` and products to ``c prod b_k ** n_k`` (integer n_k), like terms and like
+bases are merged, numbers are folded, and the result is written back with allowed operators only. A number may stand
+for a fitted constant or a literal alike; the caller refits afterwards. What it does is exact where all parts are defined.
+"""
+
+from math import gcd, isfinite
+
+import numpy as np
+
+from rsrm.compose import constant, linear, product
+from rsrm.expression import Expression, apply, variable
+from rsrm.primitives import BY_NAME, BY_OPCODE, OP_CONSTANT, OP_LITERAL, OP_VARIABLE
+
+# Nodes are nested tuples, so that equal terms compare and hash equal:
+#   ("num", value) | ("var", column) | ("fn", name, argument...) | ("sum", c0, ((term, c), ...)) |
+#   ("prod", c, ((base, n), ...)), with term and base neither numbers nor, for sums, products with a coefficient.
+
+
+def simplify(expression: Expression) -> Expression:
+    """Return an equal, usually shorter expression over the same library, or `expression` itself if none is shorter."""
+    library, tables = expression.library, expression.library.tables
+    stack: list = []
+    c = len(expression.constants)
+    with np.errstate(all="ignore"):
+        for t in expression.expanded[::-1]:
+            op = int(tables.opcode[t])
+            if op == OP_VARIABLE:
+                stack.append(("var", int(t)))
+            elif op == OP_CONSTANT:
+                c -= 1
+                stack.append(("num", float(expression.constants[c])))
+            elif op == OP_LITERAL:
+                stack.append(("num", float(tables.literal[t])))
+            else:
+                p = BY_OPCODE[op]
+                stack.append(_build(p.name, [stack.pop() for _ in range(p.arity)]))
+        result = _write(stack.pop(), library)
+    return expression if result is None or result.complexity > expression.complexity else result
+
+
+def _build(name: str, a: list):
+    match name:
+        case "add":
+            return _sum([(a[0], 1.0), (a[1], 1.0)])
+        case "sub":
+            return _sum([(a[0], 1.0), (a[1], -1.0)])
+        case "neg":
+            return _product([(a[0], 1)], -1.0)
+        case "mul":
+            return _product([(a[0], 1), (a[1], 1)])
+        case "div":
+            return _product([(a[0], 1), (a[1], -1)])
+        case "inv":
+            return _product([(a[0], -1)])
+        case "square":
+            return _product([(a[0], 2)])
+        case "cube":
+            return _product([(a[0], 3)])
+        case "pow":
+            if a[1][0] == "num" and a[1][1] == round(a[1][1]) and 1 <= abs(a[1][1]) <= 6:
+                return _product([(a[0], int(a[1][1]))])
+    if all(x[0] == "num" for x in a):
+        return ("num", float(BY_NAME[name].function(*(np.float64(x[1]) for x in a))))
+    inner = a[0]
+    if inner[0] == "fn" and len(inner) == 3 and (name, inner[1]) in {("exp", "log"), ("log", "exp")}:
+        return inner[2]
+    return ("fn", name, *a)
+
+
+def _sum(parts):
+    """Flatten a list of (node, factor)."""
+    c0, terms = 0.0, {}
+    for node, factor in parts:
+        if node[0] == "num":
+            c0 += factor * node[1]
+        elif node[0] == "sum":
+            c0 += factor * node[1]
+            for term, c in node[2]:
+                terms[term] = terms.get(term, 0.0) + factor * c
+        elif node[0] == "prod":
+            term = _product(list(node[2]))
+            terms[term] = terms.get(term, 0.0) + factor * node[1]
+        else:
+            terms[node] = terms.get(node, 0.0) + factor
+    terms = {t: c for t, c in terms.items() if c != 0.0}
+    if not terms:
+        return ("num", c0)
+    if len(terms) == 1 and c0 == 0.0:
+        (term, c), = terms.items()
+        return _product([(term, 1)], c)
+    # A fixed order makes x - y and -(y - x) meet as one base.
+    node = ("sum", c0, tuple(sorted(terms.items(), key=repr)))
+    return node if c0 != 0.0 or abs(_common(node)) == 1.0 else _product([(node, 1)])
+
+
+def _product(parts, c=1.0):
+    """Flatten a list of (node, integer power), times c."""
+    bases: dict = {}
+    for node, n in parts:
+        if node[0] == "num":
+            c = c * float(np.float64(node[1]) ** n)
+        elif node[0] == "prod":
+            c = c * float(np.float64(node[1]) ** n)
+            for base, k in node[2]:
+                bases[base] = bases.get(base, 0) + n * k
+        elif node[0] == "sum" and node[1] == 0.0 and len(node[2]) > 1 and _common(node) != 1.0:
+            k = _common(node)
+            c = c * float(np.float64(k) ** n)
+            base = ("sum", 0.0, tuple((t, x / k) for t, x in node[2]))
+            bases[base] = bases.get(base, 0) + n
+        else:
+            bases[node] = bases.get(node, 0) + n
+    roots = [b for b, n in bases.items() if b[:2] == ("fn", "sqrt") and abs(n) >= 2]
+    if roots:
+        rest = [(b, n) for b, n in bases.items() if b not in roots]
+        for b in roots:
+            half = int(bases[b] / 2)  # towards zero, so that the remainder keeps its sign
+            rest += [(b[2], half), (b, bases[b] - 2 * half)]
+        return _product(rest, c)
+    bases = {b: n for b, n in sorted(bases.items(), key=repr) if n != 0}
+    if c == 0.0 or not bases:
+        return ("num", c)
+    if c == 1.0 and len(bases) == 1:
+        (base, n), = bases.items()
+        if n == 1:
+            return base
+    return ("prod", c, tuple(bases.items()))
+
+
+def _common(node) -> float:
+    """Return the coefficient shared in size by all terms of a sum, signed as the first, else 1."""
+    cs = [c for _, c in node[2]]
+    return cs[0] if all(abs(abs(c) - abs(cs[0])) <= 1e-14 * abs(cs[0]) for c in cs) else 1.0
+
+
+def _write(node, library) -> Expression | None:
+    """Return `node` as an expression of allowed operators, or None where they cannot write it."""
+    kind = node[0]
+    if kind == "num":
+        return constant(library, node[1]) if isfinite(node[1]) else None
+    if kind == "var":
+        return variable(library, node[1])
+    arguments = [_write(part, library) for part in (node[2:] if kind == "fn" else (base for base, _ in node[2]))]
+    if any(f is None for f in arguments):
+        return None
+    if kind == "fn":
+        return apply(library, node[1], *arguments)
+    numbers = [n for _, n in node[2]]
+    if kind == "sum":
+        return linear(library, list(zip(numbers, arguments, strict=True)), node[1])
+    return product(library, list(zip(arguments, numbers, strict=True)), node[1])
+
+
+def fraction(value: float, tolerance: float, max_denominator: int = 12) -> tuple[int, int] | None:
+    """Return (p, q) in lowest terms with the smallest q for which p/q lies within `tolerance` (relative), or None."""
+    for q in range(1, max_denominator + 1):
+        p = round(value * q)
+        if p != 0 and abs(p / q - value) <= tolerance * abs(value) and gcd(p, q) == 1:
+            return p, q
+    return None

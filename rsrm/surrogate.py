@@ -1,0 +1,170 @@
+"""A smooth stand-in for an unknown law: a linear Chebyshev model with gradients.
+
+Reductions ask questions about derivatives ("do x0 and x1 act through their product only?"). The data are scattered, so
+the derivatives come from a polynomial of bounded total degree in normalized columns, fitted by least squares, and the
+answer is believed only as far as the model's error on held-out rows allows.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.linalg import lstsq
+
+MAX_TERMS = 500
+MAX_DEGREE = 14
+ROWS_PER_TERM = 2.5
+TRANSFORMS = ("log", "identity", "inverse", "square")
+"""Targets that the model may be fitted to; tests on ratios of gradients do not depend on the choice."""
+
+
+@lru_cache(maxsize=64)
+def multi_indices(n_variables: int, degree: int) -> np.ndarray:
+    """Return all exponents of total degree <= `degree`, int64[T, D], the constant first."""
+    rows = [()]
+    for _ in range(n_variables):
+        rows = [(*r, k) for r in rows for k in range(degree - sum(r) + 1)]
+    return np.array(sorted(rows, key=lambda r: (sum(r), r)), np.int64).reshape(-1, n_variables)
+
+
+def n_terms(n_variables: int, degree: int) -> int:
+    """Return the number of exponents of total degree <= `degree`."""
+    total = 1
+    for k in range(1, n_variables + 1):
+        total = total * (degree + k) // k
+    return total
+
+
+def best_degree(n_variables: int, n_rows: int) -> int:
+    """Return the largest degree that `n_rows` rows can carry; 0 says that not even a linear model fits."""
+    limit = min(MAX_TERMS, n_rows / ROWS_PER_TERM)
+    degree = 0
+    while degree < MAX_DEGREE and n_terms(n_variables, degree + 1) <= limit:
+        degree += 1
+    return degree
+
+
+def transformed(y: np.ndarray, transform: str) -> np.ndarray | None:
+    """Return the target under one of TRANSFORMS, or None where it does not exist."""
+    if transform == "identity":
+        return y
+    if transform == "square":
+        return y * y
+    if (y == 0).any() or (y.min() < 0 < y.max()):
+        return None
+    return np.log(np.abs(y)) if transform == "log" else 1.0 / y
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How columns are mapped to [-1, 1]: a logarithm where a positive column spans enough, then a linear map."""
+
+    logarithmic: np.ndarray  # bool[D]
+    low: np.ndarray  # float64[D]
+    high: np.ndarray  # float64[D]
+
+    @staticmethod
+    def of(X: np.ndarray, ratio: float) -> "Columns":
+        """Return the map for X, float64[D, R], with logarithms where max > ratio * min > 0."""
+        log = (X.min(1) > 0) & (X.max(1) > ratio * X.min(1))
+        u = np.where(log[:, None], np.log(np.where(log[:, None], X, 1.0)), X)
+        return Columns(log, u.min(1), u.max(1))
+
+    def map(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (u, du/dx), both float64[D, R]."""
+        log = self.logarithmic[:, None]
+        u = np.where(log, np.log(np.where(log, np.maximum(X, 1e-300), 1.0)), X)
+        slope = 2.0 / np.maximum(self.high - self.low, 1e-300)[:, None]
+        return (u - self.low[:, None]) * slope - 1.0, np.where(log, slope / np.where(log, X, 1.0), slope)
+
+
+def _chebyshev(u: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return T_k(u) and T_k'(u) for k = 0 .. degree, each float64[degree + 1, ...]."""
+    t = np.ones((degree + 1, *u.shape))
+    d = np.zeros_like(t)
+    if degree >= 1:
+        t[1], d[1] = u, 1.0
+    for k in range(2, degree + 1):
+        t[k] = 2.0 * u * t[k - 1] - t[k - 2]
+        d[k] = 2.0 * t[k - 1] + 2.0 * u * d[k - 1] - d[k - 2]
+    return t, d
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A fitted model.
+
+    Attributes
+    ----------
+    error : float
+        RMSE on held-out rows divided by the standard deviation of the transformed target.
+    transform : str
+        One of TRANSFORMS.
+    """
+
+    columns: Columns
+    degree: int
+    coefficients: np.ndarray
+    transform: str
+    error: float
+
+    def gradient(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return values float64[R] and gradient float64[D, R] of the transformed target with respect to X."""
+        u, du = self.columns.map(X)
+        t, d = _chebyshev(u, self.degree)
+        powers = multi_indices(X.shape[0], self.degree)
+        values = self.coefficients @ _products(t, powers)
+        out = np.empty_like(X)
+        for i in range(X.shape[0]):
+            mixed = t.copy()
+            mixed[:, i] = d[:, i]
+            out[i] = (self.coefficients @ _products(mixed, powers)) * du[i]
+        return values, out
+
+
+def _products(t: np.ndarray, powers: np.ndarray) -> np.ndarray:
+    """Return prod_i t[powers[:, i], i], float64[T, R], from t float64[degree + 1, D, R]."""
+    out = t[powers[:, 0], 0]
+    for i in range(1, powers.shape[1]):
+        out = out * t[powers[:, i], i]
+    return out
+
+
+def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: int | None = None) -> Surrogate | None:
+    """Fit the best model over `transforms`; rows at odd multiples of four are held out.
+
+    Parameters
+    ----------
+    X : float64[D, R]
+    y : float64[R]
+    transforms : sequence of str
+    degree : int, optional
+        Total degree; as large as the rows carry by default.
+
+    Returns
+    -------
+    surrogate : Surrogate or None
+        None where there are too few rows, or no transform is defined.
+    """
+    n = X.shape[1]
+    held = np.arange(n) % 4 == 3
+    degree = best_degree(X.shape[0], int((~held).sum())) if degree is None else degree
+    if degree < 1 or (X.max(1) <= X.min(1)).any():
+        return None
+    targets = [(name, transformed(y, name)) for name in transforms]
+    targets = [(name, t) for name, t in targets if t is not None and np.isfinite(t).all() and np.std(t) > 0]
+    if not targets:
+        return None
+    right = np.stack([t / np.std(t) for _, t in targets], 1)
+    best = None
+    # A column that spans decades needs a logarithm; whether one that spans less wants it, the held-out rows decide.
+    maps = [Columns.of(X, ratio) for ratio in (10.0, 1.2)]
+    for columns in maps if (maps[0].logarithmic != maps[1].logarithmic).any() else maps[:1]:
+        basis = _products(_chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
+        solution = lstsq(basis[:, ~held].T, right[~held], lapack_driver="gelsy", check_finite=False)[0]
+        errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0))
+        k = int(np.argmin(errors))
+        if best is None or errors[k] < best.error:
+            name, t = targets[k]
+            best = Surrogate(columns, degree, solution[:, k] * np.std(t), name, float(errors[k]))
+    return best
