@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rsrm.cascade import stages
 from rsrm.objective import Objective
 from rsrm.problem import Problem
 from rsrm.refine import Refiner
@@ -102,7 +103,7 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
     work = problem
     if problem.n_rows > WORK_ROWS:
         work = problem.take(np.sort(rng.choice(problem.n_rows, WORK_ROWS, replace=False)))
-    for name, expressions in stages(work, options, deadline, rng, state):
+    for name, expressions in stages(work, deadline, rng):
         state.stage = name
         for expression in expressions:
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:
@@ -115,11 +116,6 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
                 return
     state.stop_reason = _reason(state, options) or StopReason.EXHAUSTED
     yield state
-
-
-def stages(problem: Problem, options: Options, deadline: float, rng, state: State):
-    """Yield (name, iterator of expressions) in the order in which they run."""
-    yield "direct", ()
 
 
 def begin(problem: Problem, expressions=()) -> State:
