@@ -119,6 +119,10 @@ def _product(parts, c=1.0):
             half = int(bases[b] / 2)  # towards zero, so that the remainder keeps its sign
             rest += [(b[2], half), (b, bases[b] - 2 * half)]
         return _product(rest, c)
+    exps = [b for b in bases if b[:2] == ("fn", "exp")]
+    if len(exps) > 1 or (exps and abs(bases[exps[0]]) > 1):  # exp(a)*exp(b)**2 = exp(a + 2*b)
+        total = _sum([(b[2], float(bases[b])) for b in exps])
+        return _product([(b, n) for b, n in bases.items() if b not in exps] + [(_build("exp", [total]), 1)], c)
     bases = {b: n for b, n in sorted(bases.items(), key=repr) if n != 0}
     if c == 0.0 or not bases:
         return ("num", c)
