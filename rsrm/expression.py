@@ -1,7 +1,8 @@
 """Prefix algebra: an expression is a vector of tokens, and a sub-tree is a slice of it.
 
 The arrays hold prefix (Polish) order: ``x0*(x1 + C)`` is ``[mul, x0, add, x1, C]``. With
-``open(k) = 1 + sum(arity - 1)`` over the first k tokens, ``open`` is zero at the end and never earlier; everything here follows from that invariant.
+``open(k) = 1 + sum(arity - 1)`` over the first k tokens, ``open`` is zero at the end and never earlier; everything here
+follows from that invariant.
 """
 
 from dataclasses import dataclass

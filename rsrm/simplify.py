@@ -152,6 +152,8 @@ def _write(node, library) -> Expression | None:
     if kind == "fn":
         return apply(library, node[1], *arguments)
     numbers = [n for _, n in node[2]]
+    if not all(isfinite(n) for n in (node[1], *numbers)):
+        return None  # folded beyond float64
     if kind == "sum":
         return linear(library, list(zip(numbers, arguments, strict=True)), node[1])
     return product(library, list(zip(arguments, numbers, strict=True)), node[1])

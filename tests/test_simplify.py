@@ -1,0 +1,100 @@
+"""Simplified expressions have the same values, are never longer, and reach the forms known by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from rsrm.evaluate import values
+from rsrm.export import infix, parse, to_sympy
+from rsrm.library import Library
+from rsrm.primitives import BY_OPCODE
+from rsrm.simplify import fraction, simplify
+from tests import naive_expression as naive
+
+LIB = Library(2, naive.NAMES)
+SCHOOL = Library(2, ("add", "sub", "mul", "div", "sqrt", "exp", "log", "sin", "cos"))
+SCHOOL_PLUS = Library(2, (*SCHOOL.operators, "neg", "inv"))
+X = np.random.default_rng(11).uniform(-2.5, 2.5, (40, 2))
+SIMPLE = st.sampled_from([0.5, 1.0, 2.0, 3.0, -1.0, -2.0, 0.0, 1.75])
+
+
+def well_conditioned(e):
+    """Return values and the rows on which rounding does not matter: 64 and 80 bits agree."""
+    double = naive.numpy_values(e, X)
+    longer = naive.numpy_values(e, X.astype(np.longdouble))
+    with np.errstate(all="ignore"):
+        good = np.isfinite(double) & (np.abs(double) < 1e10) & (np.abs(double) > 1e-10)
+        good &= np.abs(double - longer) < 1e-12 * np.abs(double)
+    return double, good
+
+
+@settings(max_examples=300)
+@given(naive.expressions(LIB, max_leaves=10, values=SIMPLE))
+def test_values_are_kept_and_size_does_not_grow(e):
+    wanted, good = well_conditioned(e)
+    short = simplify(e)
+    assert short.complexity <= e.complexity
+    assume(good.any())
+    found = values(short, X)[0]
+    np.testing.assert_allclose(found[good], wanted[good], rtol=1e-9, err_msg=f"{infix(e)} -> {infix(short)}")
+
+
+@settings(max_examples=150)
+@given(naive.expressions(SCHOOL, 10, SCHOOL.operators, SIMPLE))
+def test_only_allowed_operators_are_written(e):
+    codes = SCHOOL.tables.opcode[simplify(e).expanded]
+    assert {BY_OPCODE[int(c)].name for c in codes if int(c) in BY_OPCODE} <= set(SCHOOL.operators)
+
+
+@settings(max_examples=150)
+@given(naive.expressions(LIB, max_leaves=10, values=SIMPLE))
+def test_twice_is_once(e):
+    once = simplify(e)
+    assert simplify(once).complexity == once.complexity
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("x0 + x0 + x0", "3*x0"),
+    ("x0 - x0", "0"),
+    ("x0*x1/x1", "x0"),
+    ("log(exp(x0))", "x0"),
+    ("exp(log(x0*x1))", "x0*x1"),
+    ("sqrt(x0)*sqrt(x0)", "x0"),
+    ("(x0 - x1)/(x1 - x0)", "-1"),
+    ("1/(1/x0)", "x0"),
+    ("-(-x0)", "x0"),
+    ("x0*0 + x1", "x1"),
+    ("sin(pi/2)*x1", "x1"),
+    ("(x0 + x1)*(x0 + x1)/(x1 + x0)", "x0 + x1"),
+    ("0.5*x0 + 0.5*x0", "x0"),
+    ("exp(x0)*exp(x1)*exp(-x1)", "exp(x0)"),
+])
+def test_known_forms(text, wanted):
+    found, target = simplify(parse(text, SCHOOL_PLUS)), parse(wanted, SCHOOL_PLUS)
+    assert found.complexity <= target.complexity
+    assert (to_sympy(found) - to_sympy(target)).equals(0)
+
+
+def test_an_expression_that_cannot_be_written_shorter_stays_itself():
+    e = parse("x0 + sin(x1)", SCHOOL)
+    assert simplify(e) is e or simplify(e).complexity == e.complexity
+
+
+def test_numbers_beyond_float64_stay_as_they_are():
+    e = parse("exp(exp(exp(exp(2)))) + x0", SCHOOL)
+    assert simplify(e) == e
+
+
+@given(st.integers(1, 12), st.integers(-500, 500).filter(bool))
+def test_fraction_finds_lowest_terms(q, p):
+    from fractions import Fraction
+
+    exact = Fraction(p, q)
+    assert fraction(p / q, 1e-13) == (exact.numerator, exact.denominator)
+    assert fraction(p / q * (1 + 1e-6), 1e-13) is None
+
+
+def test_fraction_refuses_what_is_none():
+    assert fraction(np.pi, 1e-6) is None and fraction(0.0, 1e-3) is None
+    assert fraction(np.pi, 1e-3) == (22, 7)
