@@ -26,15 +26,17 @@ def direct_stages(problem: Problem, deadline: float, rng) -> Iterator[Expression
         yield None
 
 
-def close(problem: Problem, deadline: float, rng, sizes=SMALL_BANK) -> Iterator[Expression | None]:
-    """Yield expressions that close a (reduced) problem."""
-    yield from direct_stages(problem, min(deadline, time.perf_counter() + 1.0), rng)
-    yield from bank_candidates(problem, min(deadline, time.perf_counter() + 2.0), rng, sizes=sizes)
+def close(problem: Problem, deadline: float, rng, deep: bool = False) -> Iterator[Expression | None]:
+    """Yield expressions that close a reduced problem."""
+    if not deep:
+        yield from direct_stages(problem, min(deadline, time.perf_counter() + 0.5), rng)
+    yield from bank_candidates(problem, min(deadline, time.perf_counter() + (3.0 if deep else 1.0)), rng,
+                               sizes=LARGE_BANK if deep else SMALL_BANK)
 
 
 def stages(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[tuple[str, Iterator]]:
     """Yield (name, iterator of expressions or None) in the order in which they run."""
-    yield "direct", direct_stages(problem, deadline, rng)
+    yield "direct", direct_stages(problem, min(deadline, time.perf_counter() + 2.0), rng)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
-    yield "reductions", explore(problem, lambda p, depth: close(p, deadline, rng), deadline, rng)
+    yield "reductions", explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=LARGE_BANK)

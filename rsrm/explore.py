@@ -25,6 +25,7 @@ TINY = 1e-9
 CHILDREN = 8
 TRIED = 24
 HOPELESS = 0.2
+DEEP = 2.5
 
 
 def gradient_of_target(surrogate: Surrogate, X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -69,7 +70,7 @@ def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Redu
             yield proposal, child, model
 
 
-def explore(problem: Problem, close: Callable[[Problem, int], Iterator[Expression | None]], deadline: float, rng,
+def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expression | None]], deadline: float, rng,
             max_nodes: int = 60) -> Iterator[Expression | None]:
     """Yield expressions for the user's problem found by closing reduced problems.
 
@@ -77,7 +78,8 @@ def explore(problem: Problem, close: Callable[[Problem, int], Iterator[Expressio
     ----------
     problem : Problem
     close : callable
-        ``close(problem, depth)`` yields expressions over the reduced problem's library (or None: a heartbeat).
+        ``close(problem, deep)`` yields expressions over the reduced problem's library (or None: a heartbeat); each
+        problem is closed with deep False first and, when nothing better waits, with deep True.
     deadline : float
         ``time.perf_counter()`` value at which to stop.
     rng : numpy.random.Generator
@@ -90,24 +92,30 @@ def explore(problem: Problem, close: Callable[[Problem, int], Iterator[Expressio
     if root is None or root.error > HOPELESS:
         return
     order = count()
-    queue = [(0.0, next(order), 0, problem, root)]
     seen: set[bytes] = set()
+    # Tasks are expanded before they are closed as long as that leads to fewer variables: the greedy path is walked to
+    # its end first, then closed from there upwards, then the alternatives follow.
+    queue = [(0.0, next(order), "expand", 0, 0.0, problem, root)]
     nodes = 0
     while queue and nodes < max_nodes and time.perf_counter() < deadline:
-        cost, _, depth, node, model = heapq.heappop(queue)
-        if depth:
+        _, _, task, depth, cost, node, model = heapq.heappop(queue)
+        if task != "expand":
             nodes += 1
-            for expression in close(node, depth):
+            for expression in close(node, task == "deep"):
                 yield None if expression is None else node.lift(expression)
-        if model is None or time.perf_counter() > deadline:
+            if task == "close":
+                heapq.heappush(queue, (cost + DEEP, next(order), "deep", depth, cost, node, model))
+            continue
+        if model is None:
             continue
         for proposal, child, child_model in children(node, model, rng):
             key = np.round(np.concatenate([np.sort(child.X[:, 0]), child.y[:2]]), 10).tobytes()
+            yield None
             if key in seen:
                 continue
             seen.add(key)
             error = root.error if child_model is None else child_model.error
             worse = max(0.0, np.log10(max(error, 1e-12) / max(root.error, 1e-12)))
-            heapq.heappush(queue, (child.n_variables + worse + 0.5 * depth + proposal.cost, next(order), depth + 1,
-                                   child, child_model))
-            yield None
+            cost = child.n_variables + worse + proposal.cost
+            heapq.heappush(queue, (cost, next(order), "close", depth + 1, cost, child, child_model))
+            heapq.heappush(queue, (cost + 0.5 * depth - 1.0, next(order), "expand", depth + 1, cost, child, child_model))
