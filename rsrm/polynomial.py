@@ -25,6 +25,8 @@ MAX_COLUMNS = 300
 """Columns of the numerator's monomials at most."""
 MAX_ROWS = 400
 """Rows used by the linear algebra."""
+MAX_SUPPORT = 30
+"""A quotient with more terms than this approximates a function, it is no law."""
 FOUND = 1e-9
 """Relative size of a projected column below which a null vector is looked at."""
 
@@ -181,7 +183,7 @@ def rational_forms(P: Terms, Q: Terms, target: Target, deadline: float) -> Itera
         # The last denominator column is the dependent one: its coefficient is not zero, so that it becomes the target.
         joint = Terms(np.hstack([own.values, -other.values * z[:, None]]), own.factors + other.factors, P.generators)
         fit = exact_fit(joint, Q.values[:, kq - 1] * z, weights)
-        if fit is None:
+        if fit is None or len(fit.support) > MAX_SUPPORT:
             continue
         coefficients = _normalise(np.append(fit.coefficients, 1.0))
         c, d = np.zeros(kp), np.zeros(kq)
