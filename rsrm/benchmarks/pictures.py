@@ -30,7 +30,7 @@ _PALETTE = ("#1f5fa8", "#d9702b", "#2f8f5b", "#b03a6f", "#7a5bb5", "#c9a227", "#
 _FAMILIES = {
     "small suites": ("nguyen", "nguyen_variants", "nguyen_c", "constant", "jin", "r_rational", "livermore"),
     "physics and dynamics": ("feynman", "feynman_bonus", "strogatz", "dysts"),
-    "SRSD, realistic ranges": tuple(f"srsd_{hard}{end}" for end in ("", "_dummy") for hard in ("easy", "medium", "hard")),
+    "SRSD, realistic ranges": tuple(f"srsd_{s}{end}" for end in ("", "_dummy") for s in ("easy", "medium", "hard")),
 }
 _SMALLEST_ERROR = 1e-16
 

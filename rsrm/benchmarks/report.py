@@ -70,7 +70,7 @@ def _percent(value: float) -> str:
 def suite_table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown table, one line a suite and noise level; rates in percent."""
     lines = [
-        "| suite | noise | problems x seeds | recovered | odd / even | in 1 / 10 / 60 s | median s | R2 > 0.999 | NED |",
+        "| suite | noise | problems x seeds | recovered | odd / even | 1 / 10 / 60 s | median s | R2 > 0.999 | NED |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for (suite, noise, original), group in by_suite(rows).items():
