@@ -7,10 +7,14 @@ import numpy as np
 from gymnasium import spaces
 
 from rsrm import grammar
+from rsrm.constants import start_points
 from rsrm.envs.episodes import CONTEXT, Task
 from rsrm.library import DEFAULT_CAPACITY, PAD, Library
 from rsrm.metrics import ETA, target_scale
 from rsrm.primitives import DEFAULT_OPERATORS
+
+N_STARTS = 4
+"""Points from which constants are fitted."""
 
 OBSERVATIONS = ("tokens", "context")
 
@@ -31,6 +35,7 @@ class Definition:
 
     def __init__(self, X=None, y=None, *, problem=None, operators=None, constants=None, literals=True, max_size=30,
                  max_depth=10, max_constants=5, nested_constraints=None, nested_trigonometry=False, eta=ETA,
+                 fit_constants=True,
                  observation="tokens", n_slots=DEFAULT_CAPACITY, feature_names=()):
         if (problem is None) == (X is None and y is None):
             raise ValueError("X, y, problem: give either X and y or the name of a problem, e.g. problem='Nguyen-7'")
@@ -52,7 +57,9 @@ class Definition:
         self._limits = {"max_size": max_size, "max_depth": max_depth, "max_constants": max_constants,
                         "nested_constraints": nested_constraints, "nested_trigonometry": nested_trigonometry}
         self.limits = grammar.make_limits(self.library, **self._limits)
-        self.task = Task(np.ascontiguousarray(X.T), y, target_scale(y), float(eta))
+        # Fits begin at the same points each time: an environment has no randomness of its own.
+        starts = start_points(max(1, max_constants), N_STARTS if fit_constants else 0, np.random.default_rng(0))
+        self.task = Task(np.ascontiguousarray(X.T), y, target_scale(y), float(eta), starts)
         k = len(self.library)
         self.action_space = spaces.Discrete(k)
         if observation == "tokens":
@@ -70,6 +77,24 @@ class Definition:
         self.library = library
         self.limits = grammar.make_limits(library, **self._limits)
         return library.first_promoted + slot
+
+
+class ListedSpec:
+    """Mix-in of environments whose specification is JSON-able also if their data came as arrays."""
+
+    _spec = None
+
+    @property
+    def spec(self):
+        """The specification that ``gymnasium.make`` leaves here."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, value):
+        for name in ("X", "y"):
+            if value is not None and isinstance(value.kwargs.get(name), np.ndarray):
+                value.kwargs[name] = value.kwargs[name].tolist()
+        self._spec = value
 
 
 def _load_problem(name):

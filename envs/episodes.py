@@ -9,6 +9,7 @@ import numpy as np
 
 from rsrm import grammar
 from rsrm._jit import njit
+from rsrm.constants import Workspace, fit_constants_starts, workspace
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import expand
 from rsrm.library import PAD
@@ -28,6 +29,10 @@ CONTINUES, COMPLETE, ILLEGAL = 0, 1, 2
 """What became of an episode by an action."""
 
 
+MAX_ITER = 30
+"""Most evaluations per start of a fit."""
+
+
 class Task(NamedTuple):
     """What episodes are scored on."""
 
@@ -35,6 +40,7 @@ class Task(NamedTuple):
     y: np.ndarray  # float64[R]
     scale: float
     eta: float
+    starts: np.ndarray  # float64[S, C]; where fits of constants begin, none if they stay 1
 
 
 class Episodes(NamedTuple):
@@ -66,6 +72,7 @@ class Scratch(NamedTuple):
     expanded: np.ndarray  # int16[L]
     stack: np.ndarray  # float64[L + 1, BLOCK]
     values: np.ndarray  # float64[R]
+    fit: Workspace
 
 
 def allocate(n: int, limits: grammar.Limits) -> Episodes:
@@ -80,7 +87,8 @@ def allocate(n: int, limits: grammar.Limits) -> Episodes:
 
 def allocate_scratch(limits: grammar.Limits, n_rows: int) -> Scratch:
     """Return what :func:`score` writes over."""
-    return Scratch(np.empty(limits.max_size, np.int16), np.empty((limits.max_size + 1, BLOCK)), np.empty(n_rows))
+    return Scratch(np.empty(limits.max_size, np.int16), np.empty((limits.max_size + 1, BLOCK)), np.empty(n_rows),
+                   workspace(limits.max_size, limits.max_constants, n_rows))
 
 
 @njit
@@ -93,15 +101,19 @@ def _observe(state, context, mask, action, limits):
 @njit
 def begin(state, tokens, context, mask, limits):
     """Begin one episode anew, in place."""
-    tokens[:state[grammar.LENGTH]] = PAD
+    for k in range(state[grammar.LENGTH]):
+        tokens[k] = PAD
     grammar.reset(state, limits)
     _observe(state, context, mask, grammar.EMPTY, limits)
 
 
 @njit
 def advance(state, tokens, context, mask, action, limits):
-    """Append `action` to one episode, in place; return CONTINUES, COMPLETE or ILLEGAL. It may be any integer."""
-    if not grammar.is_legal(state, action, limits):
+    """Append `action` to one episode, in place; return CONTINUES, COMPLETE or ILLEGAL.
+
+    The action may be any integer; `mask` is the mask before it.
+    """
+    if action < 0 or action >= limits.n_tokens or mask[action] == 0:
         state[grammar.OPEN] = 0
         _observe(state, context, mask, grammar.EMPTY, limits)
         return ILLEGAL
@@ -119,7 +131,7 @@ def score(tokens, length, constants, task, tables, scratch):
     tokens : int16[>= length]
     length : int
     constants : float64[C]
-        Overwritten from left to right.
+        Overwritten by the fitted values from left to right; 1 without a fit.
     task : Task
     tables : Tables
     scratch : Scratch
@@ -131,7 +143,19 @@ def score(tokens, length, constants, task, tables, scratch):
         NRMSE; infinite where the expression is not finite.
     complexity : int
     """
-    n = expand(tokens, length, tables, scratch.expanded)
+    promoted, n_constants, n = False, 0, length
+    for k in range(length):
+        promoted |= tables.body_length[tokens[k]] > 0
+    if promoted:
+        n = expand(tokens, length, tables, scratch.expanded)
+    else:
+        scratch.expanded[:n] = tokens[:n]
+    for k in range(n):
+        n_constants += scratch.expanded[k] == tables.n_variables
+    constants[:] = 1.0
+    if n_constants > 0 and task.starts.shape[0] > 0:
+        fit_constants_starts(scratch.expanded, n, task.starts, task.X, task.y, np.empty(0), tables, MAX_ITER, constants,
+                             scratch.fit)
     ok = evaluate(scratch.expanded, n, constants, task.X, tables, scratch.stack, scratch.values)
     error = nrmse(scratch.values, task.y, task.scale) if ok else np.inf
     if not error < np.inf:  # squares may overflow although the values are finite
@@ -147,6 +171,13 @@ def begin_all(episodes, which, limits):
             begin(episodes.state[i], episodes.tokens[i], episodes.context[i], episodes.mask[i], limits)
             episodes.rewards[i] = 0.0
             episodes.ended[i] = False
+
+
+@njit
+def refresh_masks(episodes, limits):
+    """Write the masks anew, for limits that have changed, in place."""
+    for i in range(episodes.mask.shape[0]):
+        grammar.legal_actions(episodes.state[i], limits, episodes.mask[i])
 
 
 @njit

@@ -8,11 +8,11 @@ from gymnasium.error import ResetNeeded
 
 from rsrm import grammar
 from rsrm.envs import episodes as ep
-from rsrm.envs.definition import Definition
+from rsrm.envs.definition import Definition, ListedSpec
 from rsrm.envs.text import draft_text, final_text
 
 
-class SymbolicRegressionEnv(gymnasium.Env):
+class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     r"""Find the equation behind data by writing it token by token.
 
     ## Description
@@ -102,6 +102,8 @@ class SymbolicRegressionEnv(gymnasium.Env):
         Whether sin, cos and tan may stand inside each other.
     eta : float
         Discount of the reward per token, in (0, 1].
+    fit_constants : bool
+        Whether constants are fitted at the end of an episode (Levenberg-Marquardt, a few starts); else they are 1.
     observation : {"tokens", "context"}
     n_slots : int
         Slots for promoted operators.
@@ -136,20 +138,6 @@ class SymbolicRegressionEnv(gymnasium.Env):
         self._views = tuple(a[0] for a in self._episode[:4])
         self._state, self._tokens, self._context, self._mask = self._views
         self._canvas = None
-        self._spec = None
-
-    @property
-    def spec(self):
-        """The specification; its arguments are JSON-able also if data came as arrays."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, value):
-        if value is not None:
-            for name in ("X", "y"):
-                if isinstance(value.kwargs.get(name), np.ndarray):
-                    value.kwargs[name] = value.kwargs[name].tolist()
-        self._spec = value
 
     @property
     def library(self):
@@ -182,7 +170,7 @@ class SymbolicRegressionEnv(gymnasium.Env):
             If no slot is free or `body` is not an operator of this arity.
         """
         token = self._definition.promote(name, arity, body)
-        grammar.legal_actions(self._state, self._definition.limits, self._mask)
+        ep.refresh_masks(self._episode, self._definition.limits)
         return token
 
     def reset(self, *, seed=None, options=None):

@@ -65,6 +65,7 @@ class Limits(NamedTuple):
     max_depth: int
     max_constants: int
     n_rules: int
+    n_tokens: int
     cells: np.ndarray  # int16[5 + R + 2*(2 + 2R) + 3K + 1, K]
 
 
@@ -153,7 +154,7 @@ def make_limits(library: Library, *, max_size: int = 30, max_depth: int = 10, ma
             for kind, constant_parameters in enumerate(((PARAM0,), (PARAM1,), (PARAM0, PARAM1))):
                 if body.constant_operator(constant_like, constant_parameters):
                     allowed[3 * t + kind, is_constant] = 0
-    return Limits(int(max_size), int(max_depth), int(max_constants), n_rules, cells)
+    return Limits(int(max_size), int(max_depth), int(max_constants), n_rules, k, cells)
 
 
 def _is_whole(value, least):
@@ -229,7 +230,7 @@ def state_size(limits):
 def reset(state, limits):
     """Begin an episode in place: one open slot, the root."""
     state[LENGTH], state[OPEN], state[SIZE], state[CONSTANTS] = 0, 1, 1, 0
-    state[HEADER + ROW] = 3 * limits.cells.shape[1]
+    state[HEADER + ROW] = 3 * limits.n_tokens
     state[HEADER + WEIGHT] = 1
     state[HEADER + DEPTH] = 1
     state[HEADER + SIBLING] = EMPTY
@@ -288,7 +289,7 @@ def legal_actions(state, limits, mask):
 def is_legal(state, token, limits):
     """Return whether `token` may come next; agrees with :func:`legal_actions` for every token id."""
     cells, n_rules = limits.cells, limits.n_rules
-    if state[OPEN] == 0 or token < 0 or token >= cells.shape[1]:
+    if state[OPEN] == 0 or token < 0 or token >= limits.n_tokens:
         return False
     slot = next_slot(state, n_rules)
     size, depth, constants = _rooms(state, slot, limits)
@@ -321,7 +322,7 @@ def append(state, tokens, token, limits):
     state[SIZE] += weight * cells[GROWTH, token]
     state[CONSTANTS] += weight * cells[USED, token]
     parent = row // 3
-    if row == 3 * parent and parent < cells.shape[1] and cells[ARITY, parent] == 2:
+    if row == 3 * parent and parent < limits.n_tokens and cells[ARITY, parent] == 2:
         # The slot of the second argument lies directly below and learns what the first one is.
         second = slot - stride
         state[second + SIBLING] = token
@@ -355,5 +356,5 @@ def context(state, limits):
         return EMPTY, EMPTY, 0, 0
     slot = next_slot(state, limits.n_rules)
     row = state[slot + ROW]
-    parent = row // 3 if row < 3 * limits.cells.shape[1] else EMPTY
+    parent = row // 3 if row < 3 * limits.n_tokens else EMPTY
     return parent, state[slot + SIBLING], state[slot + DEPTH], state[OPEN]
