@@ -232,6 +232,8 @@ def test_edit_distance_against_the_plain_recursion(first, second):
 def test_normalized_edit_distance():
     assert normalized_edit_distance(2 * x + y, F(3.1) * x + y) == 0.0
     assert normalized_edit_distance(x * (x + 1), x**2 + x) == 0.0
+    assert normalized_edit_distance(x**y, sp.exp(y * sp.log(x))) == 0.0
+    assert normalized_edit_distance(sp.log(x + 1) + sp.log(x**2 + 1), sp.log(x**3 + x**2 + x + 1)) == 0.0
     assert size(to_tree(x + y)) == 3
     assert normalized_edit_distance(x + y, x + z) == pytest.approx(1 / 3)
     assert normalized_edit_distance(x * y, sp.sin(z) + sp.exp(x) * sp.log(y + 2)) == 1.0

@@ -109,7 +109,7 @@ def normalized_edit_distance(law: sp.Expr, found: sp.Expr) -> float:
         In the same symbols.
     """
     best = 1.0
-    for transform in (_same, sp.expand, sp.together, sp.factor, sp.simplify):
+    for transform in (_same, sp.expand, sp.together, sp.factor, _split_logarithms, sp.simplify):
         pair = limited(_SIMPLIFY_SECONDS, _trees, transform, law, found)
         if pair is not None:
             best = min(best, _normalized(*pair))
@@ -122,7 +122,18 @@ def _same(expression: sp.Expr) -> sp.Expr:
     return expression
 
 
+def _split_logarithms(expression: sp.Expr) -> sp.Expr:
+    return sp.expand_log(sp.factor(expression, deep=True), force=True)
+
+
+def _as_power(exponential: sp.Expr) -> sp.Expr:
+    """``exp(a*log(b))`` as ``b**a``, anything else as it is."""
+    logarithms = [factor for factor in sp.Mul.make_args(exponential.args[0]) if isinstance(factor, sp.log)]
+    return logarithms[0].args[0] ** (exponential.args[0] / logarithms[0]) if logarithms else exponential
+
+
 def _trees(transform: Callable[[sp.Expr], sp.Expr], law: sp.Expr, found: sp.Expr) -> tuple[Node, Node]:
+    law, found = (e.replace(lambda node: isinstance(node, sp.exp), _as_power) for e in (law, found))
     return to_tree(transform(law)), to_tree(transform(found))
 
 
