@@ -162,6 +162,20 @@ def vsqrt(typingctx, x):
 
 
 @intrinsic
+def vfloor(typingctx, x):
+    """Return the largest integers not above `x`."""
+    return _function_of_vector("floor")
+
+
+@intrinsic
+def lane(typingctx, x, index):
+    """Return one lane of a vector."""
+    def codegen(context, builder, sig, args):
+        return builder.extract_element(args[0], args[1])
+    return types.float64(f64x8, types.int64), codegen
+
+
+@intrinsic
 def total(typingctx, x):
     """Return the sum over the lanes, added in pairs."""
     def codegen(context, builder, sig, args):
@@ -228,6 +242,15 @@ def load_int(typingctx, address):
     """Return the int64 at `address`."""
     def codegen(context, builder, sig, args):
         return builder.load(_at(builder, args[0], _INT), align=8)
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def load_short(typingctx, address):
+    """Return the int16 at `address` as int64."""
+    def codegen(context, builder, sig, args):
+        short = builder.load(_at(builder, args[0], ir.IntType(16)), align=2)
+        return builder.sext(short, _INT)
     return types.int64(types.int64), codegen
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from rsrm._jit import njit
 from rsrm._simd import LANES, load, load_some, pointer, splat, store, total
 from rsrm.derivatives import adjoint_first, adjoint_second
-from rsrm.evaluate import binary, unary
+from rsrm.elementwise import operate_external
 from rsrm.expression import Expression
 from rsrm.primitives import OP_ADD, OP_CONSTANT, OP_LITERAL, OP_POW, OP_VARIABLE
 
@@ -121,10 +121,8 @@ def _forward(n, constants, X, tables, ws, count, lo, b, everything):
                 v = splat(constants[program[k, 4]] if op == OP_CONSTANT else tables.literal[program[k, 4]])
                 for i in range(vectors):
                     store(row + i * _STEP, v)
-            elif op <= OP_POW:
-                binary(op, base + program[k, 1] * stride, base + program[k, 2] * stride, row, vectors)
             else:
-                unary(op, base + program[k, 1] * stride, row, vectors)
+                operate_external(op, base + program[k, 1] * stride, base + program[k, 2] * stride, row, vectors)
     else:
         for k in range(n):
             if program[k, 0] == OP_CONSTANT:
@@ -134,11 +132,8 @@ def _forward(n, constants, X, tables, ws, count, lo, b, everything):
                     store(row + i * _STEP, v)
         for j in range(count - 1, -1, -1):
             k = ws.order[j]
-            op = program[k, 0]
-            if op <= OP_POW:
-                binary(op, base + program[k, 1] * stride, base + program[k, 2] * stride, base + k * stride, vectors)
-            else:
-                unary(op, base + program[k, 1] * stride, base + k * stride, vectors)
+            operate_external(program[k, 0], base + program[k, 1] * stride, base + program[k, 2] * stride,
+                             base + k * stride, vectors)
 
 
 @njit

@@ -12,7 +12,7 @@ from numba.types import int64, void
 
 from rsrm import vecmath
 from rsrm._jit import external, njit
-from rsrm._simd import LANES, load, load_one, select, splat, store, store_one, vsqrt
+from rsrm._simd import LANES, any_lane, load, load_one, select, splat, store, store_one, vsqrt
 from rsrm.primitives import (
     OP_ABS, OP_ACOS, OP_ADD, OP_ASIN, OP_ATAN, OP_COS, OP_COSH, OP_CUBE, OP_DIV, OP_EXP, OP_INV, OP_LOG, OP_MUL, OP_NEG,
     OP_POW, OP_SIN, OP_SINH, OP_SQRT, OP_SQUARE, OP_SUB, OP_TAN, OP_TANH,
@@ -92,7 +92,7 @@ def adjoint_first(op, u, v, y, g, target, vectors):
     elif op == OP_SIN:
         for i in range(0, vectors * _STEP, _STEP):
             a = load(u + i)
-            if vecmath.needs_scalar(a):
+            if any_lane(vecmath.beyond_limit(a)):
                 for j in range(i, i + _STEP, 8):
                     store_one(target + j, load_one(g + j) * math.cos(load_one(u + j)))
             else:
@@ -100,7 +100,7 @@ def adjoint_first(op, u, v, y, g, target, vectors):
     elif op == OP_COS:
         for i in range(0, vectors * _STEP, _STEP):
             a = load(u + i)
-            if vecmath.needs_scalar(a):
+            if any_lane(vecmath.beyond_limit(a)):
                 for j in range(i, i + _STEP, 8):
                     store_one(target + j, -load_one(g + j) * math.sin(load_one(u + j)))
             else:
