@@ -11,6 +11,7 @@ import numpy as np
 
 from rsrm.compose import constant, linear, product, snap
 from rsrm.expression import Expression, apply, variable
+from rsrm.factors import factors
 from rsrm.polynomial import rational
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit, solve
@@ -150,5 +151,5 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
                 return
 
 
-STAGES = (elementary, power_law, rational)
+STAGES = (elementary, power_law, factors, rational)
 """All direct stages, cheapest first."""
