@@ -183,9 +183,8 @@ def pairs(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
         for row, n in enumerate(members):
             for s, i, j in zip(scores[row], first[row], second[row], strict=True):
                 if np.isfinite(s):
-                    found.append((float(s), lambda i=i, j=j, n=n: close_linear(
-                        q.problem, q.targets[n],
-                        [q.bank.expression(int(index[i])), q.bank.expression(int(index[j])), *basis])))
+                    found.append((float(s), lambda i=index[i], j=index[j], n=n: close_linear(
+                        q.problem, q.targets[n], [q.bank.expression(int(i)), q.bank.expression(int(j)), *basis])))
     yield from q.confirm(found)
 
 
@@ -343,13 +342,14 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
         if time.perf_counter() > deadline:
             return
         leaves = [variable(problem.library, i) for i in range(problem.n_variables)] + list(extra)
-        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, max_entries=entries, deadline=deadline, rng=rng)
+        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, max_entries=entries, deadline=deadline,
+                              rng=rng)
         for match in ask(Question(problem, bank, deadline, n_pairs)):
             yield match.expression
 
 
 def explained(problem: Problem, expressions) -> np.ndarray:
-    """Return the largest fraction of variance that ``a f + b`` explains of y or of an inverse of y, for each expression.
+    """Return the largest fraction of variance that ``a f + b`` explains of y or of an inverse of y, for each.
 
     Fragments are scored by this before they are promoted: what is frequent need not explain anything.
     """

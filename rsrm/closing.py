@@ -61,7 +61,8 @@ _INVERSES = {
     "cosh": (np.arccosh, lambda u, y: np.sqrt(y * y - 1.0)),
     "tanh": (np.arctanh, lambda u, y: 1.0 - y * y),
 }
-_RANGES = {"sqrt": (0.0, np.inf), "asin": (-np.pi / 2, np.pi / 2), "acos": (0.0, np.pi), "atan": (-np.pi / 2, np.pi / 2)}
+_HALF = np.pi / 2
+_RANGES = {"sqrt": (0.0, np.inf), "asin": (-_HALF, _HALF), "acos": (0.0, np.pi), "atan": (-_HALF, _HALF)}
 MONOMIAL_OUTER = ("square", "sqrt", "cube", "inv")
 """Outer functions that a power law absorbs."""
 
@@ -183,7 +184,8 @@ def _finish(problem: Problem, target: Target, inner: Expression | None) -> Match
     return judge(problem, compose.outer(target.outer, inner) if target.outer else inner)
 
 
-def close_product(problem: Problem, target: Target, bases: list[Expression], exponents: list[Expression]) -> Match | None:
+def close_product(problem: Problem, target: Target, bases: list[Expression],
+                  exponents: list[Expression]) -> Match | None:
     """Return ``outer(A * prod f**p * exp(sum b h))`` with everything fitted on ``log|t|``, then A again on t.
 
     Parameters

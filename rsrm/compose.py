@@ -265,7 +265,7 @@ def _with_coefficient(library: Library, above: list, below: list, c: float) -> E
 
 
 def _scaled(f: Expression, c: float) -> Expression:
-    """Return ``c*f`` with the number written in front of f's leftmost factor, merged with a number that stands there."""
+    """Return ``c*f`` with the number written in front of f's leftmost factor, merged with one that stands there."""
     lib = f.library
     tokens = list(f.expanded)
     k = 0

@@ -107,7 +107,7 @@ def find_key(key, keys, table):
 
 @njit
 def insert(store, v, op, left, right, factor, complexity, flags):
-    """Append the entry with values `v` unless it is degenerate, known, or the store is full; return its number or -1."""
+    """Append the entry with values `v` unless it is degenerate or known or nothing fits in; return its number or -1."""
     store.count[1] += 1
     key, ok = value_key(v, store.probes)
     if not ok:

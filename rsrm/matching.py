@@ -157,7 +157,7 @@ def distinct_projections(values, hi, basis, probes, out, index):
 
 @njit
 def scan_pairs(gram, row, col, dots, scores, first, second):
-    """Offer the pairs of a block of the Gram matrix, ``gram[i, j] = U[row + i] . U[col + j]``, with j's entry above i's.
+    """Offer the pairs i < j of a block of the Gram matrix, ``gram[i, j] = U[row + i] . U[col + j]``.
 
     `dots` is float64[T, M], the products of the unit vectors with the targets.
     """
@@ -212,7 +212,7 @@ def scan_products(mean, square, dot, row, triangular, scores, first, second):
 
 @njit
 def join_products(values, lo, hi, target, keys, table, probes, out):
-    """Look up ``target / f`` and ``target * f`` for entries lo..hi-1; write rows (i, j, sign) into `out`, return how many.
+    """Look up ``target / f`` and ``target * f`` for entries lo..hi-1; write (i, j, sign) to `out`, return how many.
 
     Sign 1 says target = a f g, sign -1 target = a g / f.
     """

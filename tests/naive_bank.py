@@ -11,7 +11,7 @@ EXP = {"exp", "sinh", "cosh", "tanh"}
 
 
 def directions(X, operators, levels):
-    """Return {complexity: list of unit vectors} of sub-trees without numbers: one for each value up to sign and scale."""
+    """Return {complexity: list of unit vectors} of sub-trees without numbers: one a value up to sign and scale."""
     known = []
     found = {1: []}
 

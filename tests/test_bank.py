@@ -21,8 +21,9 @@ def make(operators, D=2, seed=0, **options):
     return X, lib, Bank.enumerate(X, lib, rng=rng, **options)
 
 
-@pytest.mark.parametrize("operators", [("add", "mul"), ("add", "sub", "mul", "div"), ("mul", "sub", "sqrt", "exp", "log"),
-                                       ("add", "div", "sin", "cos", "square")])
+@pytest.mark.parametrize("operators", [
+    ("add", "mul"), ("add", "sub", "mul", "div"), ("mul", "sub", "sqrt", "exp", "log"),
+    ("add", "div", "sin", "cos", "square")])
 def test_entries_are_those_of_the_naive_enumeration(operators):
     X, lib, bank = make(operators, numbers=(), constants=False, literals=False, max_entries=3000, max_complexity=5)
     naive = naive_bank.directions(bank.columns, operators, 5)
