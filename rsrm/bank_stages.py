@@ -26,6 +26,7 @@ from rsrm.matching import (
     distinct_projections, join_products, match_pairs, match_products, orthonormal, residual_direction,
     scan_single,
 )
+from rsrm.nested import nested
 from rsrm.problem import Problem
 
 PROMISING = 1e-7
@@ -349,7 +350,7 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
     extra : sequence of Expression
         Sub-trees of good expressions, used as leaves beside the variables.
     """
-    for entries, n_pairs in sizes:
+    for n, (entries, n_pairs) in enumerate(sizes):
         if time.perf_counter() > deadline:
             return
         leaves = [variable(problem.library, i) for i in range(problem.n_variables)] + list(extra)
@@ -357,6 +358,9 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
                               rng=rng)
         for match in ask(Question(problem, bank, deadline, n_pairs)):
             yield match.expression
+        if n == 0:
+            for match in nested(problem, deadline, rng):
+                yield match.expression
 
 
 def explained(problem: Problem, expressions) -> np.ndarray:

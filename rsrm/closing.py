@@ -222,7 +222,7 @@ def close_product(problem: Problem, target: Target, bases: list[Expression],
     if any(v is None or abs(v) > LARGEST_EXPONENT for v in powers) or any(v is None for v in rates):
         return None
     # With exact data an odd exponent means that the shape is wrong.
-    odd = [p for p in powers if 12.0 * p != round(12.0 * p)]
+    odd = any(compose.fraction(p) is None for p in powers)
     if odd and problem.noise == 0.0 and "pow" not in problem.library.operators:
         return None
     factors = list(zip(bases, powers, strict=True))
