@@ -59,7 +59,7 @@ class Definition:
         self.limits = grammar.make_limits(self.library, **self._limits)
         # Fits begin at the same points each time: an environment has no randomness of its own.
         starts = start_points(max(1, max_constants), N_STARTS if fit_constants else 0, np.random.default_rng(0))
-        self.task = Task(np.ascontiguousarray(X.T), y, target_scale(y), float(eta), starts)
+        self.task = Task(np.ascontiguousarray(X.T), y, np.empty(0), target_scale(y), float(eta), starts)
         k = len(self.library)
         self.action_space = spaces.Discrete(k)
         if observation == "tokens":

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm import grammar
-from rsrm._jit import njit
+from rsrm._jit import njit, njit_leaf
 from rsrm.constants import Workspace, fit_constants_starts, workspace
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import expand
@@ -20,10 +20,6 @@ FLOOR = 0.0
 
 CONTEXT = ("action", "parent", "sibling", "depth", "open_slots")
 """Columns of the context observation."""
-
-NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
-"""What a step does with an episode that ended: the three autoreset modes of gymnasium."""
-
 
 CONTINUES, COMPLETE, ILLEGAL = 0, 1, 2
 """What became of an episode by an action."""
@@ -38,6 +34,7 @@ class Task(NamedTuple):
 
     X: np.ndarray  # float64[D, R]
     y: np.ndarray  # float64[R]
+    weights: np.ndarray  # float64[0]: all rows count alike
     scale: float
     eta: float
     starts: np.ndarray  # float64[S, C]; where fits of constants begin, none if they stay 1
@@ -51,14 +48,13 @@ class Episodes(NamedTuple):
     context: np.ndarray  # int16[N, 5]: the observation of kind "context"
     mask: np.ndarray  # int8[N, K]
     rewards: np.ndarray  # float64[N]
-    ended: np.ndarray  # bool[N]; whether the last step ended the episode
+    status: np.ndarray  # int8[N]; CONTINUES, COMPLETE or ILLEGAL by the last step
     final: "Final"
 
 
 class Final(NamedTuple):
     """About the episode that ended last in each place."""
 
-    illegal: np.ndarray  # bool[N]; whether an illegal action ended it
     error: np.ndarray  # float64[N]; NRMSE, infinite where the expression is not finite or not complete
     complexity: np.ndarray  # int32[N]; 0 if it was not complete
     tokens: np.ndarray  # int16[N, L]
@@ -78,11 +74,11 @@ class Scratch(NamedTuple):
 def allocate(n: int, limits: grammar.Limits) -> Episodes:
     """Return the arrays of `n` episodes, not yet begun."""
     size, k = limits.max_size, limits.cells.shape[1]
-    final = Final(np.zeros(n, np.bool_), np.full(n, np.inf), np.zeros(n, np.int32), np.full((n, size), PAD, np.int16),
+    final = Final(np.full(n, np.inf), np.zeros(n, np.int32), np.full((n, size), PAD, np.int16),
                   np.full((n, len(CONTEXT)), grammar.EMPTY, np.int16), np.ones((n, max(1, limits.max_constants))))
     return Episodes(np.zeros((n, grammar.state_size(limits)), np.int32), np.full((n, size), PAD, np.int16),
                     np.full((n, len(CONTEXT)), grammar.EMPTY, np.int16), np.zeros((n, k), np.int8), np.zeros(n),
-                    np.zeros(n, np.bool_), final)
+                    np.zeros(n, np.int8), final)
 
 
 def allocate_scratch(limits: grammar.Limits, n_rows: int) -> Scratch:
@@ -91,14 +87,14 @@ def allocate_scratch(limits: grammar.Limits, n_rows: int) -> Scratch:
                    workspace(limits.max_size, limits.max_constants, n_rows))
 
 
-@njit
+@njit_leaf
 def _observe(state, context, mask, action, limits):
     grammar.legal_actions(state, limits, mask)
     context[0] = action
     context[1], context[2], context[3], context[4] = grammar.context(state, limits)
 
 
-@njit
+@njit_leaf
 def begin(state, tokens, context, mask, limits):
     """Begin one episode anew, in place."""
     for k in range(state[grammar.LENGTH]):
@@ -107,7 +103,7 @@ def begin(state, tokens, context, mask, limits):
     _observe(state, context, mask, grammar.EMPTY, limits)
 
 
-@njit
+@njit_leaf
 def advance(state, tokens, context, mask, action, limits):
     """Append `action` to one episode, in place; return CONTINUES, COMPLETE or ILLEGAL.
 
@@ -149,13 +145,15 @@ def score(tokens, length, constants, task, tables, scratch):
     if promoted:
         n = expand(tokens, length, tables, scratch.expanded)
     else:
-        scratch.expanded[:n] = tokens[:n]
+        for k in range(n):
+            scratch.expanded[k] = tokens[k]
     for k in range(n):
         n_constants += scratch.expanded[k] == tables.n_variables
-    constants[:] = 1.0
+    for c in range(constants.shape[0]):
+        constants[c] = 1.0
     if n_constants > 0 and task.starts.shape[0] > 0:
-        fit_constants_starts(scratch.expanded, n, task.starts, task.X, task.y, np.empty(0), tables, MAX_ITER, constants,
-                             scratch.fit)
+        fit_constants_starts(scratch.expanded, n, task.starts, task.X, task.y, task.weights, tables, MAX_ITER,
+                             constants, scratch.fit)
     ok = evaluate(scratch.expanded, n, constants, task.X, tables, scratch.stack, scratch.values)
     error = nrmse(scratch.values, task.y, task.scale) if ok else np.inf
     if not error < np.inf:  # squares may overflow although the values are finite
@@ -163,65 +161,52 @@ def score(tokens, length, constants, task, tables, scratch):
     return reward(length, error, task.eta), error, n
 
 
-@njit
+@njit_leaf
 def begin_all(episodes, which, limits):
-    """Begin every episode i with ``which[i]``, and forget what its last step returned."""
+    """Begin every episode i with ``which[i]``, in place; what the last steps returned stays."""
     for i in range(which.shape[0]):
         if which[i]:
             begin(episodes.state[i], episodes.tokens[i], episodes.context[i], episodes.mask[i], limits)
-            episodes.rewards[i] = 0.0
-            episodes.ended[i] = False
 
 
-@njit
+@njit_leaf
 def refresh_masks(episodes, limits):
     """Write the masks anew, for limits that have changed, in place."""
     for i in range(episodes.mask.shape[0]):
         grammar.legal_actions(episodes.state[i], limits, episodes.mask[i])
 
 
-@njit
-def finish(episodes, i, status, task, tables, scratch):
-    """Write the reward of episode i, which ended with `status`, and all about it, in place."""
-    final = episodes.final
-    final.illegal[i] = status == ILLEGAL
-    final.tokens[i] = episodes.tokens[i]
-    final.context[i] = episodes.context[i]
-    if status == ILLEGAL:
-        episodes.rewards[i], final.error[i], final.complexity[i] = FLOOR, np.inf, 0
-    else:
-        length = np.int64(episodes.state[i, grammar.LENGTH])
-        episodes.rewards[i], final.error[i], final.complexity[i] = score(
-            episodes.tokens[i], length, final.constants[i], task, tables, scratch)
+@njit_leaf
+def advance_all(episodes, actions, restart, limits):
+    """Advance every episode by its action, int64[N], in place; :func:`finish_all` writes the rewards.
 
-
-@njit
-def step_all(episodes, actions, mode, task, limits, tables, scratch):
-    """Step every episode by its action, in place.
-
-    Parameters
-    ----------
-    episodes : Episodes
-    actions : int64[N]
-    mode : int
-        NEXT_STEP: an episode that ended begins anew and ignores its action. SAME_STEP: it began anew at once.
-        DISABLED: it must have been begun by the caller.
-    task : Task
-    limits : Limits
-    tables : Tables
-    scratch : Scratch
+    With `restart`, an episode that ended before begins anew and ignores its action.
     """
-    rewards, ended = episodes.rewards, episodes.ended
+    status = episodes.status
     for i in range(actions.shape[0]):
         state, tokens, context, mask = episodes.state[i], episodes.tokens[i], episodes.context[i], episodes.mask[i]
-        restart = mode == NEXT_STEP and ended[i]
-        rewards[i], ended[i] = 0.0, False
-        if restart:
+        if restart and status[i] != CONTINUES:
             begin(state, tokens, context, mask, limits)
+            status[i] = CONTINUES
+        else:
+            status[i] = advance(state, tokens, context, mask, actions[i], limits)
+
+
+@njit
+def finish_all(episodes, task, tables, scratch):
+    """Write the rewards of a step, and all about the episodes that it ended, in place; return how many those are."""
+    final, rewards = episodes.final, episodes.rewards
+    ended = 0
+    for i in range(rewards.shape[0]):
+        rewards[i] = 0.0
+        if episodes.status[i] == CONTINUES:
             continue
-        status = advance(state, tokens, context, mask, actions[i], limits)
-        if status != CONTINUES:
-            ended[i] = True
-            finish(episodes, i, status, task, tables, scratch)
-            if mode == SAME_STEP:
-                begin(state, tokens, context, mask, limits)
+        ended += 1
+        final.tokens[i], final.context[i] = episodes.tokens[i], episodes.context[i]
+        if episodes.status[i] == ILLEGAL:
+            rewards[i], final.error[i], final.complexity[i] = FLOOR, np.inf, 0
+        else:
+            length = np.int64(episodes.state[i, grammar.LENGTH])
+            rewards[i], final.error[i], final.complexity[i] = score(
+                episodes.tokens[i], length, final.constants[i], task, tables, scratch)
+    return ended

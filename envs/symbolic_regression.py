@@ -25,13 +25,15 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     ## Action Space
     `Discrete(K)`: the token ids of the library.
 
-    | Ids                | Token                                                                     |
-    |--------------------|---------------------------------------------------------------------------|
-    | 0 .. D-1           | variables                                                                 |
-    | D                  | a constant, whose value is fitted when the episode ends                   |
-    | D+1 .. D+3         | literals 1, 2, pi                                                         |
-    | D+4 .. D+25        | operators: add sub mul div pow neg inv square cube sqrt exp log sin cos tan asin acos atan sinh cosh tanh abs |
-    | the last `n_slots` | promoted operators, masked until :meth:`promote` fills a slot             |
+    | Ids                | Token                                                         |
+    |--------------------|---------------------------------------------------------------|
+    | 0 .. D-1           | variables                                                     |
+    | D                  | a constant, whose value is fitted when the episode ends       |
+    | D+1 .. D+3         | literals 1, 2, pi                                             |
+    | D+4 .. D+8         | add sub mul div pow                                           |
+    | D+9 .. D+15        | neg inv square cube sqrt exp log                              |
+    | D+16 .. D+25       | sin cos tan asin acos atan sinh cosh tanh abs                 |
+    | the last `n_slots` | promoted operators, masked until :meth:`promote` fills a slot |
 
     An action t is legal (`info["action_mask"][t] == 1`, :meth:`action_masks`) if, with it,
 
@@ -179,7 +181,7 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
         for name, arity, body in (options or {}).get("promote", ()):
             self._definition.promote(name, arity, body)
         ep.begin(*self._views, self._definition.limits)
-        self._episode.ended[0] = False
+        self._episode.status[0] = ep.CONTINUES
         if self.render_mode == "human":
             self.render()
         return self._observation(), {"action_mask": self.action_masks()}
@@ -194,8 +196,9 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
         gain, ended = 0.0, status != ep.CONTINUES
         if ended:
             episode = self._episode
-            ep.finish(episode, 0, status, definition.task, self.library.tables, self._scratch)
-            episode.ended[0], gain = True, float(episode.rewards[0])
+            episode.status[0] = status
+            ep.finish_all(episode, definition.task, self.library.tables, self._scratch)
+            gain = float(episode.rewards[0])
             info |= {"infix": self._final_text(), "nrmse": float(episode.final.error[0]),
                      "complexity": int(episode.final.complexity[0]), "illegal": status == ep.ILLEGAL}
         if self.render_mode == "human":
@@ -207,7 +210,7 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
         if self.render_mode is None:
             gymnasium.logger.warn("render() needs a render_mode: gymnasium.make(..., render_mode='ansi')")
             return None
-        over, error = self._episode.ended[0], float(self._episode.final.error[0])
+        over, error = self._episode.status[0] != ep.CONTINUES, float(self._episode.final.error[0])
         text = self._final_text() if over else draft_text(self._prefix(), int(self._state[grammar.OPEN]), self.library)
         if self.render_mode == "ansi":
             return f"y = {text}" + (f"   NRMSE {error:.3g}, reward {self._episode.rewards[0]:.3f}\n" if over else "\n")
@@ -232,5 +235,6 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
         return self._tokens[:self._state[grammar.LENGTH]]
 
     def _final_text(self):
-        final = self._episode.final
-        return "" if final.illegal[0] else final_text(self._prefix(), final.constants[0], self.library)
+        if self._episode.status[0] == ep.ILLEGAL:
+            return ""
+        return final_text(self._prefix(), self._episode.final.constants[0], self.library)

@@ -13,9 +13,6 @@ from rsrm.envs import episodes as ep
 from rsrm.envs.definition import Definition, ListedSpec
 from rsrm.envs.text import draft_text, final_text
 
-_MODES = {AutoresetMode.NEXT_STEP: ep.NEXT_STEP, AutoresetMode.SAME_STEP: ep.SAME_STEP,
-          AutoresetMode.DISABLED: ep.DISABLED}
-
 
 class Texts(Sequence):
     """The infix forms of episodes that ended, written when somebody reads them.
@@ -24,10 +21,10 @@ class Texts(Sequence):
     ``texts[i]`` is a string, or None where no episode ended; ``np.array(texts)`` has dtype object.
     """
 
-    def __init__(self, ended, final, library):
+    def __init__(self, ended, illegal, final, library):
         self._row = np.where(ended, np.cumsum(ended) - 1, -1)
         self._tokens, self._constants = final.tokens[ended], final.constants[ended]
-        self._illegal, self._library = final.illegal[ended], library
+        self._illegal, self._library = illegal[ended], library
 
     def __len__(self):
         return len(self._row)
@@ -60,8 +57,8 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
     X, y, problem, **options
         As for the single environment.
     autoreset_mode : gymnasium.vector.AutoresetMode or str
-        "NextStep" (the step after the last one begins the next episode and ignores its action), "SameStep" (the last
-        step does; what ended is in ``final_obs`` and ``final_info``) or "Disabled" (``reset(options={"reset_mask": m})``).
+        "NextStep": the step after the last one begins the next episode and ignores its action. "SameStep": the last
+        step does; what ended is in ``final_obs`` and ``final_info``. "Disabled": ``reset(options={"reset_mask": m})``.
     copy : bool
         Whether observations and masks are copies; else they are the environment's own arrays, overwritten by the next
         step.
@@ -84,7 +81,7 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
         self._definition = Definition(X, y, problem=problem, **options)
         mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": mode}
-        self.num_envs, self.render_mode, self._copy, self._mode = num_envs, render_mode, copy, _MODES[mode]
+        self.num_envs, self.render_mode, self._copy, self._mode = num_envs, render_mode, copy, mode
         self.single_observation_space = self._definition.observation_space
         self.single_action_space = self._definition.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -125,10 +122,11 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
         which = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
         if (not isinstance(which, np.ndarray) or which.shape != (self.num_envs,) or which.dtype != np.bool_
                 or not which.any()):
-            raise ValueError(f"options['reset_mask'] must be a bool array of shape ({self.num_envs},) that is not all False")
+            raise ValueError(f"options['reset_mask'] must be a bool array of shape ({self.num_envs},), not all False")
         for name, arity, body in options.get("promote", ()):
             self.promote(name, arity, body)
         ep.begin_all(self._episodes, which, self._definition.limits)
+        self._episodes.status[which] = ep.CONTINUES
         self._begun = True
         return self._observation(), {"action_mask": self._own(self._episodes.mask), "_action_mask": which.copy()}
 
@@ -138,18 +136,19 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != (self.num_envs,):
             raise ValueError(f"actions must have shape ({self.num_envs},), got {actions.shape}")
-        if not self._begun or (self._mode == ep.DISABLED and episodes.ended.any()):
+        disabled = self._mode == AutoresetMode.DISABLED
+        if not self._begun or (disabled and (episodes.status != ep.CONTINUES).any()):
             raise ResetNeeded("An episode is over (or was never begun): call reset() before step().")
-        ep.step_all(episodes, actions, self._mode, definition.task, definition.limits, self.library.tables, self._scratch)
-        ended = episodes.ended.copy()
-        infos = {"action_mask": self._own(episodes.mask), "_action_mask": np.ones(self.num_envs, np.bool_)}
-        if ended.any():
-            final_info = self._final_info(ended)
-            if self._mode == ep.SAME_STEP:
-                infos |= self._final_observation(ended)
-                infos |= {"final_info": final_info, "_final_info": ended.copy()}
-            else:
-                infos |= final_info
+        ep.advance_all(episodes, actions, self._mode == AutoresetMode.NEXT_STEP, definition.limits)
+        any_ended = ep.finish_all(episodes, definition.task, self.library.tables, self._scratch) > 0
+        ended, infos = episodes.status != ep.CONTINUES, {}
+        if any_ended:
+            infos = self._final_info(ended)
+        if any_ended and self._mode == AutoresetMode.SAME_STEP:
+            infos = {"final_info": infos, "_final_info": ended.copy()} | self._final_observation(ended)
+            ep.begin_all(episodes, ended, definition.limits)
+            episodes.status[:] = ep.CONTINUES
+        infos |= {"action_mask": self._own(episodes.mask), "_action_mask": np.ones(self.num_envs, np.bool_)}
         return self._observation(), episodes.rewards.copy(), ended, np.zeros(self.num_envs, np.bool_), infos
 
     def render(self):
@@ -169,9 +168,10 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
 
     def _final_info(self, ended):
         final = self._episodes.final
-        values = {"infix": Texts(ended, final, self.library), "nrmse": np.where(ended, final.error, 0.0),
-                  "complexity": np.where(ended, final.complexity, 0), "illegal": final.illegal & ended}
-        if self._mode == ep.SAME_STEP:
+        illegal = self._episodes.status == ep.ILLEGAL
+        values = {"infix": Texts(ended, illegal, final, self.library), "nrmse": np.where(ended, final.error, 0.0),
+                  "complexity": np.where(ended, final.complexity, 0), "illegal": illegal}
+        if self._mode == AutoresetMode.SAME_STEP:
             values["action_mask"] = np.zeros_like(self._episodes.mask)
         return values | {f"_{name}": ended.copy() for name in values}
 

@@ -9,8 +9,8 @@ what the rules need to know of the path above it::
 
 ``row`` says whose argument the slot is: ``3*parent + kind``, kind 0 for a first argument, 1 for a second one after a
 first argument that is not a constant, 2 after one that is. ``weight`` is how often the slot occurs once promoted
-operators are expanded (a body may use its parameter twice). ``room_r`` is how many more inner operators nesting rule r allows on a
-path through the slot, UNBOUND where no outer operator is above it; the topmost outer one decides.
+operators are expanded (a body may use its parameter twice). ``room_r`` is how many more inner operators nesting rule
+r allows on a path through the slot, UNBOUND where no outer operator is above it; the topmost outer one decides.
 
 A state is one int32 vector, so that thousands of episodes are one matrix and a tree search saves one by copying it::
 
@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit_leaf
 from rsrm.library import PARAM0, PARAM1, Library
 from rsrm.primitives import BY_NAME, OP_CONSTANT, OP_LITERAL
 
@@ -57,8 +57,7 @@ INVERSE_PAIRS = (
 class Limits(NamedTuple):
     """What an episode may do; K tokens, R nesting rules. Built by :func:`make_limits`, read by kernels.
 
-    All tables share one array: each array that a kernel takes from a tuple costs two atomic operations a call, and
-    eight of them cost more than the transition itself.
+    All tables share one array, because a call from Python costs about as much as the arrays it is handed.
     """
 
     max_size: int
@@ -69,13 +68,13 @@ class Limits(NamedTuple):
     cells: np.ndarray  # int16[5 + R + 2*(2 + 2R) + 3K + 1, K]
 
 
-@njit
+@njit_leaf
 def _argument_rows(n_rules, i):
-    """Return the first row about argument i: multiplicity, depth offset, inner operators passed and room begun by rule."""
+    """Return the first row about argument i: multiplicity, depth offset; inner operators passed, room begun by rule."""
     return RULES + n_rules + i * (2 + 2 * n_rules)
 
 
-@njit
+@njit_leaf
 def _mask_rows(n_rules):
     """Return the row of the masks: 3K by ROW of the slot, and the root's."""
     return RULES + 5 * n_rules + 4
@@ -220,13 +219,13 @@ class _Body:
         return passed, started
 
 
-@njit
+@njit_leaf
 def state_size(limits):
     """Return the length of the int32 vector that holds a state."""
     return HEADER + (limits.max_size + 1) * (ROOMS + limits.n_rules)
 
 
-@njit
+@njit_leaf
 def reset(state, limits):
     """Begin an episode in place: one open slot, the root."""
     state[LENGTH], state[OPEN], state[SIZE], state[CONSTANTS] = 0, 1, 1, 0
@@ -238,13 +237,13 @@ def reset(state, limits):
         state[HEADER + ROOMS + r] = UNBOUND
 
 
-@njit
+@njit_leaf
 def next_slot(state, n_rules):
     """Return where in `state` the slot lies that the next token fills; an episode that ended has none."""
     return HEADER + (state[OPEN] - 1) * (ROOMS + n_rules)
 
 
-@njit
+@njit_leaf
 def _rooms(state, slot, limits):
     """Return how many (tokens, levels, constants) a token in `slot` may take."""
     weight = state[slot + WEIGHT]
@@ -254,7 +253,7 @@ def _rooms(state, slot, limits):
     return np.int16(size), np.int16(limits.max_depth - state[slot + DEPTH]), np.int16(constants)
 
 
-@njit
+@njit_leaf
 def legal_actions(state, limits, mask):
     """Write 1 into ``mask[t]`` for every legal token t and 0 elsewhere, int8[K]; return how many are legal.
 
@@ -285,7 +284,7 @@ def legal_actions(state, limits, mask):
     return count
 
 
-@njit
+@njit_leaf
 def is_legal(state, token, limits):
     """Return whether `token` may come next; agrees with :func:`legal_actions` for every token id."""
     cells, n_rules = limits.cells, limits.n_rules
@@ -300,7 +299,7 @@ def is_legal(state, token, limits):
     return legal
 
 
-@njit
+@njit_leaf
 def append(state, tokens, token, limits):
     """Append a legal `token` in place; return whether the episode is complete.
 
@@ -346,7 +345,7 @@ def append(state, tokens, token, limits):
     return state[OPEN] == 0
 
 
-@njit
+@njit_leaf
 def context(state, limits):
     """Return (parent, sibling, depth, open slots) of the slot that comes next.
 
