@@ -113,6 +113,10 @@ def test_under_noise_a_spurious_term_is_not_the_form_but_a_shift_passes_by_the_r
     shifted = x * y + F(0.05)
     assert judge(law, shifted, X, noise=0.01) == Verdict(False, False)
     assert score(law, shifted, X, noise=0.01).recovered_srbench
+    # A small intercept, and a coefficient that is right only within the noise.
+    small = F(1.003) * x * y + F(0.003)
+    assert judge(law, small, X, noise=0.01) == Verdict(False, False)
+    assert score(law, small, X, noise=0.01).recovered and not score(law, small, X).recovered
 
 
 def test_rule_of_srbench():
@@ -146,6 +150,13 @@ def test_equations_without_a_value_are_missed_and_not_an_error():
 def test_symbols_are_matched_by_name_whatever_their_assumptions():
     X = box(1, 2, 2)
     assert score(x * y, sp.Symbol("x0", positive=True) * sp.Symbol("x1"), X).recovered
+
+
+def test_signs_that_the_rows_have_are_known_to_the_edit_distance():
+    law, found = x * y / sp.sqrt(1 - x**2 / z**2), sp.sqrt(1 / (z**2 - x**2)) * sp.Abs(x) * sp.Abs(y) * sp.Abs(z)
+    X = np.column_stack([box(1, 2, 2), box(3, 10)])
+    assert score(law, found, X).recovered and score(law, found, X).ned < 0.2 < normalized_edit_distance(law, found)
+    assert not score(law, found, X * [1, -1, 1]).recovered
 
 
 def test_skeleton_replaces_constants_and_keeps_exponents():
@@ -253,6 +264,22 @@ def test_time_limit():
     assert limited(5, lambda a: a + 1, 2) == 3
     with pytest.raises(ZeroDivisionError):
         limited(5, lambda: 1 / 0)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_time_limit_rings_again_when_a_destructor_swallows_it():
+    class Deaf:
+        def __del__(self):
+            time.sleep(0.15)
+
+    def forever():
+        while True:
+            Deaf()
+            time.sleep(0.05)
+
+    start = time.perf_counter()
+    assert limited(0.1, forever, default="late") == "late"
+    assert time.perf_counter() - start < 5
 
 
 def test_scoring_a_hopeless_monster_is_quick():

@@ -15,6 +15,8 @@ import sympy as sp
 from rsrm.benchmarks.limits import limited
 
 _SIMPLIFY_SECONDS = 0.5
+# Nothing makes an equation this many times the size of the law like it.
+_HOPELESS = 5
 CONSTANT = "constant"
 
 
@@ -108,13 +110,15 @@ def normalized_edit_distance(law: sp.Expr, found: sp.Expr) -> float:
     law, found : sympy.Expr
         In the same symbols.
     """
-    best = 1.0
-    for transform in (_same, sp.expand, sp.together, sp.factor, _split_logarithms, sp.simplify):
+    best = _normalized(*_trees(_same, law, found))
+    if size(to_tree(found)) > _HOPELESS * size(to_tree(law)):
+        return best
+    for transform in (sp.expand, sp.together, sp.factor, _split_logarithms, sp.simplify):
+        if best == 0.0:
+            break
         pair = limited(_SIMPLIFY_SECONDS, _trees, transform, law, found)
         if pair is not None:
             best = min(best, _normalized(*pair))
-        if best == 0.0:
-            break
     return best
 
 

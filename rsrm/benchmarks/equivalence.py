@@ -18,7 +18,7 @@ contribute 1e-12 of the value. The witness therefore looks at three places.
 Rows on which the law has no finite real value are left out; rows on which only the equation found has none are errors.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -45,8 +45,7 @@ _CONSTANT_TOLERANCE_MAX = 0.1
 _SPARE_CONSTANTS = 6
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the comparison of an equation with the law says.
 
     Attributes

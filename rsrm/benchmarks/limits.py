@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 
+# An exception raised within a destructor is lost: the alarm rings until it is heard.
+_AGAIN_SECONDS = 0.1
+
+
 class _Expired(BaseException):
     """Not an ``Exception``: sympy catches those in places, and the limit would be lost."""
 
@@ -33,7 +37,7 @@ def limited(seconds: float, function: Callable[..., Any], *args: Any, default: A
 
     previous = signal.signal(signal.SIGALRM, expire)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
         try:
             return function(*args)
         finally:
@@ -41,4 +45,5 @@ def limited(seconds: float, function: Callable[..., Any], *args: Any, default: A
     except _Expired:
         return default
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, previous)

@@ -128,6 +128,14 @@ def _confirmed(law: sp.Expr, constant: sp.Expr, corrected: sp.Expr, X: np.ndarra
     return witness(law, corrected, X, rng)
 
 
+def _signed_symbols(X: np.ndarray) -> dict[str, sp.Symbol]:
+    """Features known to be positive where they are: sympy then simplifies roots and logarithms as SRSD's does."""
+    return {
+        f"x{i}": sp.Symbol(f"x{i}", positive=True) if np.all(column > 0) else sp.Symbol(f"x{i}", real=True)
+        for i, column in enumerate(X.T)
+    }
+
+
 def _fits(law: sp.Expr, found: sp.Expr, X: np.ndarray, tolerance: float) -> bool:
     """Whether the root mean square error is within ``tolerance`` of the standard deviation."""
     columns = {f"x{i}": column for i, column in enumerate(X.T)}
@@ -157,6 +165,11 @@ def score(law: sp.Expr, found: sp.Expr, X: np.ndarray, noise: float = 0.0, seed:
         return Score(False, False, False, 1.0, complexity)
     rng = np.random.default_rng(seed)
     verdict = compare(law, found, X, rng, noise)
+    if noise > 0 and not verdict.same_law:
+        # The rule's constant shift, with the tolerance for constants that noise asks for: a small intercept is no miss.
+        shift, without = found.as_independent(*found.free_symbols, as_Add=True)
+        if shift != 0 and without != 0 and _fits(law, found, X, _RULE_ERROR + noise):
+            verdict = max(verdict, compare(law, without, X, rng, noise))
     by_rule = verdict.same_law or srbench_rule(law, found, X, rng)
     # The rule forgives any shift and factor, were they as large as the law; we do so as far as the values still agree.
     same = verdict.same_law or (by_rule and _fits(law, found, X, _RULE_ERROR + noise))
@@ -164,6 +177,6 @@ def score(law: sp.Expr, found: sp.Expr, X: np.ndarray, noise: float = 0.0, seed:
         recovered=same,
         recovered_skeleton=verdict.same_form or same,
         recovered_srbench=by_rule,
-        ned=normalized_edit_distance(law, found),
+        ned=normalized_edit_distance(*(rename(e, _signed_symbols(X)) for e in (law, found))),
         complexity=complexity,
     )
