@@ -8,7 +8,7 @@ a value of type ``f64x8`` supports ``+ - * /``, comparisons (which give a mask),
 Arithmetic on vectors allows fused multiply-add ("contract") and nothing else: the argument reductions and rounding
 tricks of :mod:`rsrm.vecmath` would not survive reassociation.
 
-Memory is addressed by plain integers (:func:`pointer`), which compiled code passes for less than an array record. Whoever
+Memory is addressed by plain integers (:func:`pointer`), cheaper to pass than array records. Whoever
 takes a pointer must hold the array until the pointer's last use; kernels take both as arguments.
 """
 
@@ -197,6 +197,14 @@ def pointer(typingctx, array):
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
         return builder.ptrtoint(data, _INT)
     return types.int64(array), codegen
+
+
+@intrinsic
+def as_pointer(typingctx, address):
+    """Return an address as a pointer that ``numba.carray`` takes."""
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+    return types.voidptr(types.int64), codegen
 
 
 def _at(builder, address, kind):

@@ -1,8 +1,9 @@
 """The bank of sub-trees: what small expressions over some columns can be, each value once.
 
 Asking which sub-tree explains a target is then a look-up (:mod:`rsrm.matching`) instead of a search. Enumeration is
-bottom up by complexity over the operators that the library allows; values are compared on a few rows, modulo
-commutativity, sign and scale, and the simplest representative is kept. Sub-trees of good expressions can be added.
+bottom up by cost (nodes, functions counted more than once) over the operators that the library allows; values are
+compared on a few rows, modulo commutativity, sign and scale, and the simplest representative is kept. Sub-trees of
+good expressions can be added.
 """
 
 import time
@@ -23,6 +24,9 @@ ROWS = 32
 """Rows on which values are compared."""
 CHUNK = 60_000
 """Candidates a compiled call looks at between two looks at the clock."""
+COSTS = {"sqrt": 2, "cube": 2, "exp": 2, "log": 2, "sin": 2, "cos": 2, "abs": 2, "tan": 3, "asin": 3, "acos": 3,
+         "atan": 3, "sinh": 3, "cosh": 3, "tanh": 3}
+"""Levels an operator costs where it is not 1: arithmetic comes before functions, common functions before rare ones."""
 FACTORS = np.array([-1.0, 2.0, 0.5, np.pi])
 """Factors tried inside functions where a scale cannot be moved outside; two nodes each."""
 
@@ -66,7 +70,7 @@ class Bank:
 
     @classmethod
     def enumerate(cls, X, library: Library, *, leaves=None, numbers=(1.0,), max_entries: int = 100_000,
-                  max_complexity: int = 12, deadline: float = np.inf, rng: np.random.Generator,
+                  max_cost: int = 14, deadline: float = np.inf, rng: np.random.Generator,
                   n_rows: int = ROWS) -> "Bank":
         """Return the bank of sub-trees over columns.
 
@@ -82,8 +86,8 @@ class Bank:
             Numbers among the leaves, if the library has literals or constants.
         max_entries : int
             Capacity; memory is below 300 bytes an entry at 32 rows.
-        max_complexity : int
-            Largest number of nodes.
+        max_cost : int
+            Last level: the number of nodes, with some operators counted more than once (:data:`COSTS`).
         deadline : float
             ``time.perf_counter()`` at which to stop.
         rng : numpy.random.Generator
@@ -106,7 +110,7 @@ class Bank:
         if leaves is None:
             leaves = [variable(library, i) for i in range(library.n_variables)]
         leaves = sorted(leaves, key=lambda e: e.complexity)
-        bank._grow(leaves, numbers, max_complexity, deadline, rng)
+        bank._grow(leaves, numbers, max_cost, deadline, rng)
         return bank
 
     def __len__(self) -> int:
@@ -207,13 +211,14 @@ class Bank:
         binary = [op for op in (OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_POW) if BY_OPCODE[op].name in allowed]
         return np.array(sorted(unary), np.int64), np.array(binary, np.int64)
 
-    def _grow(self, leaves, numbers, max_complexity, deadline, rng) -> None:
+    def _grow(self, leaves, numbers, max_cost, deadline, rng) -> None:
         unary, binary = self._operators()
+        costs = np.array([COSTS.get(BY_OPCODE[int(op)].name, 1) for op in unary], np.int64)
         writable = self.library.constants or self.library.literals
         probe = variable(self.library, 0)
         factors = np.array([c for c in FACTORS if writable and compose.product(self.library, [(probe, 1.0)], c)])
         start = [0, 0]
-        for level in range(1, max_complexity + 1):
+        for level in range(1, max_cost + 1):
             for leaf in leaves:
                 if leaf.complexity == level:
                     self._add_leaf(leaf)
@@ -221,23 +226,24 @@ class Bank:
                 for value in numbers:
                     self._add_number(value)
             if level > 1:
-                self._unary(level, start, unary, np.ones(1), 1, deadline)
-                if len(factors):
-                    self._unary(level, start, unary, factors, 3, deadline)
+                for cost in np.unique(costs):
+                    self._unary(level - cost, start, unary[costs == cost], np.ones(1), 1, deadline)
+                    if len(factors):
+                        self._unary(level - cost - 2, start, unary[costs == cost], factors, 3, deadline)
                 complete = self._binary(level, start, binary, deadline, rng)
                 if not complete or len(self) == len(self.store.values):
                     return
             start.append(len(self))
 
-    def _unary(self, level, start, ops, factors, cost, deadline) -> None:
-        if level - cost < 1 or not len(ops):
+    def _unary(self, level, start, ops, factors, nodes, deadline) -> None:
+        if level < 1:
             return
-        lo, hi = start[level - cost], start[level - cost + 1]
+        lo, hi = start[level], start[level + 1]
         step = max(1, CHUNK // (len(ops) * len(factors)))
         for i in range(lo, hi, step):
             if time.perf_counter() > deadline:
                 return
-            unary_level(self.store, i, min(hi, i + step), ops, factors, level)
+            unary_level(self.store, i, min(hi, i + step), ops, factors, nodes)
 
     def _binary(self, level, start, ops, deadline, rng) -> bool:
         """Combine all pairs of the level; return whether none was left out."""
@@ -255,5 +261,5 @@ class Bank:
                 if time.perf_counter() > deadline or len(self) == len(self.store.values):
                     return False
                 binary_level(self.store, i, min(start[a + 1], i + step), first, last, ops, stride,
-                             int(rng.integers(1, 2**62)), level)
+                             int(rng.integers(1, 2**62)))
         return stride == 1

@@ -23,15 +23,16 @@ from rsrm.closing import (
 )
 from rsrm.expression import Expression, variable
 from rsrm.matching import (
-    best_lists, distinct_projections, join_products, match_pairs, match_products, orthonormal, residual_direction,
+    distinct_projections, join_products, match_pairs, match_products, orthonormal, residual_direction,
     scan_single,
 )
+from rsrm.nested import nested
 from rsrm.problem import Problem
 
 PROMISING = 1e-7
 """Unexplained fraction of variance below which a match of exact data is worth a fit on all rows."""
-SCAN = 20_000
-"""Entries scanned between two looks at the clock."""
+JOIN = 20_000
+"""Entries joined between two looks at the clock."""
 
 
 @dataclass
@@ -76,13 +77,17 @@ class Question:
         w = (w > 0.0).astype(float) if self.problem.noise == 0.0 else w / w.max()
         return target.values[rows], w / np.sqrt(np.mean(w * w))
 
-    def groups(self, chosen: list[Target]):
-        """Yield (weights, targets on the bank's rows, their numbers) for targets that share weights."""
-        groups: dict[bytes, list[int]] = {}
-        for n, target in enumerate(chosen):
-            groups.setdefault(self.sample(target)[1].tobytes(), []).append(n)
+    def groups(self, chosen: list[Target], wanted=lambda t, w: (t, w)):
+        """Yield (weights, values on the bank's rows, targets) for targets that share weights.
+
+        `wanted` maps values and weights of a target to those of what is to be explained.
+        """
+        groups: dict[bytes, list] = {}
+        for target in chosen:
+            t, w = wanted(*self.sample(target))
+            groups.setdefault(w.tobytes(), []).append((t, target))
         for key, members in groups.items():
-            yield np.frombuffer(key), [self.sample(chosen[n])[0] for n in members], members
+            yield np.frombuffer(key), [t for t, _ in members], [target for _, target in members]
 
     def confirm(self, found: list) -> Iterator[Match]:
         """Yield matches for (score, build), best first: all promising ones and a few others."""
@@ -101,36 +106,18 @@ def _log_basis(problem: Problem) -> list[int]:
 
 
 def _scan(q: Question, values, basis_rows, chosen: list[Target], wanted) -> Iterator[tuple]:
-    """Yield (score, entry, target) for single entries beside a basis; `wanted` maps (t, w) to the vector to explain."""
-    for w, ts, members in q.groups(chosen):
-        rows = [wanted(t, w) for t in ts]
-        weights = rows[0][1]
-        unit = orthonormal(np.array([b * weights for b in basis_rows]))
-        directions = [residual_direction(t * weights, unit) for t, _ in rows]
+    """Yield (score, entry, target) for single entries beside a basis; `wanted` maps (t, w) to what to explain."""
+    for w, ts, members in q.groups(chosen, wanted):
+        unit = orthonormal(np.array(basis_rows) * w)
+        directions = [residual_direction(t * w, unit) for t in ts]
         live = [n for n, (_, share) in enumerate(directions) if share > 1e-7]
-        if not live:
-            continue
-        T = np.array([directions[n][0] for n in live])
-        B = np.repeat(unit[None], len(live), axis=0)
-        lists = best_lists(len(live), q.k)
-        plain = bool((weights == 1.0).all())
-        for lo in range(0, len(values), SCAN):
-            if not q.within():
-                break
-            hi = min(len(values), lo + SCAN)
-            if plain:
-                scan_single(values, lo, hi, B, T, *lists)
-            else:
-                part = best_lists(len(live), q.k)
-                scan_single(values[lo:hi] * weights, 0, hi - lo, B, T, *part)
-                lists = tuple(np.concatenate([a, b + lo if n else b], 1) for n, (a, b) in
-                              enumerate(zip(lists, part, strict=True)))
-                order = np.argsort(lists[0], axis=1, kind="stable")[:, :q.k]
-                lists = tuple(np.take_along_axis(a, order, 1) for a in lists)
-        for row, n in enumerate(live):
-            for score, i in zip(lists[0][row], lists[1][row], strict=True):
-                if np.isfinite(score):
-                    yield float(score), int(i), chosen[members[n]]
+        if live:
+            scores, first, _ = scan_single(values, None if (w == 1.0).all() else w, unit,
+                                           np.array([directions[n][0] for n in live]), q.k, q.within)
+            for row, n in enumerate(live):
+                for score, i in zip(scores[row], first[row], strict=True):
+                    if np.isfinite(score):
+                        yield float(score), int(i), members[n]
 
 
 def singles(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
@@ -178,48 +165,75 @@ def pairs(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
     for w, ts, members in q.groups(q.targets):
         unit = orthonormal(np.array(rows) * w)
         T = np.array([residual_direction(t * w, unit)[0] for t in ts])
-        U, index = shapes(q.bank.values * w if (w != 1.0).any() else q.bank.values, unit, q)
+        U, index = shapes(q, q.bank.values, w, unit, q.n_pairs)
         scores, first, second = match_pairs(U, T, q.k, q.within)
-        for row, n in enumerate(members):
+        for row, target in enumerate(members):
             for s, i, j in zip(scores[row], first[row], second[row], strict=True):
                 if np.isfinite(s):
-                    found.append((float(s), lambda i=i, j=j, n=n: close_linear(
-                        q.problem, q.targets[n],
-                        [q.bank.expression(int(index[i])), q.bank.expression(int(index[j])), *basis])))
+                    found.append((float(s), lambda i=index[i], j=index[j], t=target: close_linear(
+                        q.problem, t, [q.bank.expression(int(i)), q.bank.expression(int(j)), *basis])))
     yield from q.confirm(found)
 
 
-def shapes(values, unit: np.ndarray, q: Question, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return (U, index): the first distinct directions of entries once a basis is projected out."""
-    m = q.n_pairs if n is None else n
-    out = np.empty((m, values.shape[1]))
-    index = np.empty(m, np.int64)
-    m = distinct_projections(values, min(len(values), 20 * m), unit, q.bank.store.probes, out, index)
-    return out[:m], index[:m]
+def shapes(q: Question, values, w: np.ndarray, unit: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (U, index): the first `n` distinct directions of weighted entries once a basis is projected out."""
+    values = values[:20 * n]
+    if (w != 1.0).any():
+        values = values * w
+    out = np.empty((n, values.shape[1]))
+    index = np.empty(n, np.int64)
+    n = distinct_projections(values, len(values), unit, q.bank.store.probes, out, index)
+    return out[:n], index[:n]
 
 
-def products(q: Question) -> Iterator[Match]:
-    """Yield matches of ``a f g + b`` and ``a f / g + b`` (stage 4)."""
-    usable = np.flatnonzero(~q.bank.is_number[:2 * q.n_pairs])[:q.n_pairs]
-    F = np.ascontiguousarray(q.bank.values[usable])
-    F = F / np.linalg.norm(F, axis=1, keepdims=True)
+def factors(q: Question):
+    """Return (F, numbers of its entries, 1/F where that is tame, numbers of its entries), rows of unit length."""
+    n = q.n_pairs // 2
+    usable = np.flatnonzero(~q.bank.is_number[:2 * n])[:n]
+    F = q.bank.values[usable] / np.linalg.norm(q.bank.values[usable], axis=1, keepdims=True)
+    # Squares of what is flushed here would be denormal numbers, which slow matrix products down tenfold.
+    F[np.abs(F) < 1e-100] = 0.0
     with np.errstate(divide="ignore"):
         inverse = 1.0 / F
     good = np.flatnonzero(np.isfinite(inverse).all(1) & (np.abs(inverse).max(1) < 1e4))
     H = inverse[good]
-    H = H / np.linalg.norm(H, axis=1, keepdims=True)
+    return F, usable, H / np.linalg.norm(H, axis=1, keepdims=True), usable[good]
+
+
+def products(q: Question) -> Iterator[Match]:
+    """Yield matches of ``a f g + b`` and ``a f / g + b`` (stage 4)."""
+    F, upper, H, lower = factors(q)
     found = []
     for target in q.targets:
         t, w = q.sample(target)
-        for other, index, sign in ((F, usable, 1), (H, usable[good], -1)):
-            if not q.within():
-                break
-            # Rows of `first` are the numerator f, rows of `second` the other factor.
+        for other, index, sign in ((F, upper, 1), (H, lower, -1)):
             scores, first, second = match_products(F, other, t, w, q.k, sign == 1, q.within)
             for s, i, j in zip(scores[0], first[0], second[0], strict=True):
                 if np.isfinite(s):
-                    found.append((float(s), lambda i=i, j=j, index=index, sign=sign, t=target: _close_pair(
-                        q, t, int(index[j]), int(usable[i]), sign, True)))
+                    found.append((float(s), lambda i=upper[i], j=index[j], sign=sign, t=target: _close_pair(
+                        q, t, int(j), int(i), sign, True)))
+    yield from q.confirm(found)
+
+
+def product_exponentials(q: Question) -> Iterator[Match]:
+    """Yield matches of ``A prod x**p exp(b f g)`` and of ``A prod x**p exp(b f / g)`` (stage 4)."""
+    if "exp" not in q.problem.library.operators:
+        return
+    columns = _log_basis(q.problem)
+    xs = [variable(q.problem.library, i) for i in columns]
+    basis = [np.log(np.abs(q.bank.columns[i])) for i in columns]
+    F, upper, H, lower = factors(q)
+    found = []
+    for target in _log_targets(q):
+        t, w = _logarithm(q)(*q.sample(target))
+        for other, index, sign in ((F, upper, 1), (H, lower, -1)):
+            scores, first, second = match_products(F, other, t, w, q.k, sign == 1, q.within, basis)
+            for s, i, j in zip(scores[0], first[0], second[0], strict=True):
+                p = None
+                if np.isfinite(s) and (s < PROMISING or q.problem.noise > 0.0):
+                    p = product_expression(q.bank.expression(int(index[j])), q.bank.expression(int(upper[i])), sign)
+                if p is not None:
+                    found.append((float(s), lambda p=p, t=target: close_product(q.problem, t, xs, [p])))
     yield from q.confirm(found)
 
 
@@ -232,11 +246,11 @@ def joins(q: Question, limit: int = 16) -> Iterator[Match]:
         if target.outer in MONOMIAL_OUTER:
             continue
         t = target.values[q.bank.rows]
-        for lo in range(0, len(q.bank), SCAN):
+        for lo in range(0, len(q.bank), JOIN):
             if not q.within():
                 return
             hits = np.empty((limit, 3), np.int64)
-            n = join_products(q.bank.values, lo, min(len(q.bank), lo + SCAN), t, store.key, store.table,
+            n = join_products(q.bank.values, lo, min(len(q.bank), lo + JOIN), t, store.key, store.table,
                               store.probes, hits)
             for i, j, sign in hits[:n]:
                 match = _close_pair(q, target, int(i), int(j), int(sign), False)
@@ -258,42 +272,38 @@ def monomials(q: Question, pairwise: bool) -> Iterator[Match]:
     xs = [variable(q.problem.library, i) for i in columns]
     chosen = _log_targets(q)
     rows = np.array([np.ones(len(q.bank.rows)), *(np.log(np.abs(q.bank.columns[i])) for i in columns)])
-    n = min(len(q.bank), 20 * q.n_pairs)
     with np.errstate(divide="ignore"):
-        logs = np.log(np.abs(q.bank.values[:n]))
-    raw = q.bank.values[:n] if pairwise and "exp" in q.problem.library.operators else None
+        logs = np.log(np.abs(q.bank.values[:20 * q.n_pairs]))
+    inside = pairwise and "exp" in q.problem.library.operators
     found = []
-    for w, ts, members in q.groups(chosen):
-        made = [_logarithm(q)(t, w) for t in ts]
-        # Under noise the weights of a logarithm differ from target to target.
-        for (t, weights), n in zip(made, members, strict=True):
-            unit = orthonormal(rows * weights)
-            direction, share = residual_direction(t * weights, unit)
+    for w, ts, members in q.groups(chosen, _logarithm(q)):
+        unit = orthonormal(rows * w)
+        directions = [residual_direction(t * w, unit) for t in ts]
+        for target, (_, share) in zip(members, directions, strict=True):
             if share < 1e-9:
-                found.append((0.0, lambda n=n: close_product(q.problem, chosen[n], xs, [])))
-                continue
-            U, index = shapes(logs * weights, unit, q)
-            kind = np.zeros(len(U), bool)
-            if raw is not None:
-                V, more = shapes(raw * weights, unit, q, q.n_pairs // 3)
-                U, index = np.concatenate([U, V]), np.concatenate([index, more])
-                kind = np.concatenate([kind, np.ones(len(V), bool)])
-            if not len(U):
-                continue
-            if pairwise:
-                scores, first, second = match_pairs(U, direction[None], q.k, q.within)
-                hits = [(s, (i, j)) for s, i, j in zip(scores[0], first[0], second[0], strict=True)]
-            else:
-                score = 1.0 - (U @ direction)**2
-                score[score < 1e-11] = 0.0
-                hits = [(score[i], (i,)) for i in np.argsort(score, kind="stable")[:q.k]]
-            for s, which in hits:
+                found.append((0.0, lambda t=target: close_product(q.problem, t, xs, [])))
+        live = [n for n, (_, share) in enumerate(directions) if share >= 1e-9]
+        U, index = shapes(q, logs, w, unit, q.n_pairs)
+        kind = np.zeros(len(U), bool)
+        if inside:
+            V, more = shapes(q, q.bank.values, w, unit, q.n_pairs // 3)
+            U, index = np.concatenate([U, V]), np.concatenate([index, more])
+            kind = np.concatenate([kind, np.ones(len(V), bool)])
+        if not len(U) or not live:
+            continue
+        T = np.array([directions[n][0] for n in live])
+        if pairwise:
+            lists = match_pairs(U, T, q.k, q.within)
+        else:
+            lists = scan_single(U, None, unit[:0], T, q.k, q.within)
+        for row, n in enumerate(live):
+            for s, *which in zip(*(part[row] for part in lists), strict=True):
                 if np.isfinite(s):
-                    bases = [int(index[i]) for i in which if not kind[i]]
-                    inside = [int(index[i]) for i in which if kind[i]]
-                    found.append((float(s), lambda b=bases, e=inside, n=n: close_product(
-                        q.problem, chosen[n], xs + [q.bank.expression(i) for i in b],
-                        [q.bank.expression(i) for i in e])))
+                    which = [i for i in which if i >= 0]
+                    found.append((float(s), lambda b=index[[i for i in which if not kind[i]]],
+                                  e=index[[i for i in which if kind[i]]], t=members[n]: close_product(
+                        q.problem, t, xs + [q.bank.expression(int(i)) for i in b],
+                        [q.bank.expression(int(i)) for i in e])))
     yield from q.confirm(found)
 
 
@@ -317,8 +327,9 @@ def ask(q: Question) -> Iterator[Match]:
     yield from exponentials(q)
     yield from joins(q)
     yield from pairs(q)
-    yield from products(q)
     yield from monomials(q, True)
+    yield from products(q)
+    yield from product_exponentials(q)
     for basis in bases(q.problem, len(set(q.bank.rows))):
         yield from singles(q, basis)
         yield from pairs(q, basis)
@@ -339,17 +350,21 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
     extra : sequence of Expression
         Sub-trees of good expressions, used as leaves beside the variables.
     """
-    for entries, n_pairs in sizes:
+    for n, (entries, n_pairs) in enumerate(sizes):
         if time.perf_counter() > deadline:
             return
         leaves = [variable(problem.library, i) for i in range(problem.n_variables)] + list(extra)
-        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, max_entries=entries, deadline=deadline, rng=rng)
+        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, max_entries=entries, deadline=deadline,
+                              rng=rng)
         for match in ask(Question(problem, bank, deadline, n_pairs)):
             yield match.expression
+        if n == 0:
+            for match in nested(problem, deadline, rng):
+                yield match.expression
 
 
 def explained(problem: Problem, expressions) -> np.ndarray:
-    """Return the largest fraction of variance that ``a f + b`` explains of y or of an inverse of y, for each expression.
+    """Return the largest fraction of variance that ``a f + b`` explains of y or of an inverse of y, for each.
 
     Fragments are scored by this before they are promoted: what is frequent need not explain anything.
     """

@@ -21,6 +21,8 @@ SMALL_TERM = 1e-9
 """Terms below this fraction of the target are dropped from exact fits."""
 SNAP = 1e-8
 """Relative tolerance for taking a coefficient of an exact fit for a simple number."""
+LARGEST_EXPONENT = 12
+"""Fitted exponents above this are no power law."""
 SMALL_EXPONENT = 1e-2
 """exp(b f) with a smaller argument everywhere is a straight line in disguise."""
 
@@ -61,7 +63,10 @@ _INVERSES = {
     "cosh": (np.arccosh, lambda u, y: np.sqrt(y * y - 1.0)),
     "tanh": (np.arctanh, lambda u, y: 1.0 - y * y),
 }
-_RANGES = {"sqrt": (0.0, np.inf), "asin": (-np.pi / 2, np.pi / 2), "acos": (0.0, np.pi), "atan": (-np.pi / 2, np.pi / 2)}
+_HALF = np.pi / 2
+_RANGES = {"sqrt": (0.0, np.inf), "asin": (-_HALF, _HALF), "acos": (0.0, np.pi), "atan": (-_HALF, _HALF)}
+ALGEBRAIC = ("square", "sqrt", "inv")
+"""Outer functions that are tried even if another operator has to spell them."""
 MONOMIAL_OUTER = ("square", "sqrt", "cube", "inv")
 """Outer functions that a power law absorbs."""
 
@@ -73,7 +78,8 @@ def targets(problem: Problem) -> list[Target]:
     probe = compose.constant(problem.library, 1.0)
     y = problem.y
     for name, (inverse, slope) in _INVERSES.items():
-        if compose.outer(name, probe) is None:
+        # Roots, squares and reciprocals are worth their other spellings; a hyperbolic function spelled out is not.
+        if name not in problem.library.operators and (name not in ALGEBRAIC or compose.outer(name, probe) is None):
             continue
         low, high = _RANGES.get(name, (-np.inf, np.inf))
         with np.errstate(all="ignore"):
@@ -183,7 +189,8 @@ def _finish(problem: Problem, target: Target, inner: Expression | None) -> Match
     return judge(problem, compose.outer(target.outer, inner) if target.outer else inner)
 
 
-def close_product(problem: Problem, target: Target, bases: list[Expression], exponents: list[Expression]) -> Match | None:
+def close_product(problem: Problem, target: Target, bases: list[Expression],
+                  exponents: list[Expression]) -> Match | None:
     """Return ``outer(A * prod f**p * exp(sum b h))`` with everything fitted on ``log|t|``, then A again on t.
 
     Parameters
@@ -212,7 +219,11 @@ def close_product(problem: Problem, target: Target, bases: list[Expression], exp
     powers = [_exponent(problem, p) for p in solution[:len(bases)]]
     rates = [admissible(problem, b) if abs(b) * np.abs(c).max() > SMALL_TERM else 0.0
              for b, c in zip(solution[len(bases):-1], columns[len(bases):], strict=True)]
-    if any(v is None or abs(v) > 12 for v in powers) or any(v is None for v in rates):
+    if any(v is None or abs(v) > LARGEST_EXPONENT for v in powers) or any(v is None for v in rates):
+        return None
+    # With exact data an odd exponent means that the shape is wrong.
+    odd = any(compose.fraction(p) is None for p in powers)
+    if odd and problem.noise == 0.0 and "pow" not in problem.library.operators:
         return None
     factors = list(zip(bases, powers, strict=True))
     inside = [(b, h) for b, h in zip(rates, exponents, strict=True) if b]

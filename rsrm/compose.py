@@ -35,6 +35,8 @@ def snap(value: float, tol: float, max_denominator: int = 12) -> float:
         return float(value)
     for unit in (1.0, np.pi, 1.0 / np.pi, np.pi * np.pi, 1.0 / (np.pi * np.pi)):
         ratio = value / unit
+        if abs(ratio) * max_denominator * tol > 1.0:
+            continue
         for q in range(1, max_denominator + 1):
             p = round(ratio * q)
             if p != 0 and abs(ratio * q - p) <= tol * abs(p) and 20.0 * tol * abs(p) * q < 1.0:
@@ -44,7 +46,7 @@ def snap(value: float, tol: float, max_denominator: int = 12) -> float:
 
 def fraction(value: float, max_denominator: int = 12, tol: float = 1e-9) -> tuple[int, int] | None:
     """Return (p, q) with ``value`` equal to p/q within relative `tol` and the smallest q, or None."""
-    for q in range(1, max_denominator + 1):
+    for q in range(1, max_denominator + 1 if abs(value) <= 1000 else 0):
         p = round(value * q)
         if abs(p) <= 1000 and abs(value * q - p) <= tol * abs(p):
             return p, q
@@ -265,7 +267,7 @@ def _with_coefficient(library: Library, above: list, below: list, c: float) -> E
 
 
 def _scaled(f: Expression, c: float) -> Expression:
-    """Return ``c*f`` with the number written in front of f's leftmost factor, merged with a number that stands there."""
+    """Return ``c*f`` with the number written in front of f's leftmost factor, merged with one that stands there."""
     lib = f.library
     tokens = list(f.expanded)
     k = 0

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm._jit import njit
-from rsrm._simd import LANES, load, load_some, pointer, splat, store, total
-from rsrm.derivatives import adjoint_first, adjoint_second
-from rsrm.elementwise import operate_external
+from rsrm._simd import pointer
 from rsrm.expression import Expression
-from rsrm.primitives import OP_ADD, OP_CONSTANT, OP_LITERAL, OP_POW, OP_VARIABLE
+from rsrm.levenberg import (
+    CONVERGED, EXACT, MAX_ITER, NOT_FINITE, SINGULAR, STALLED, fit_external,
+)
+from rsrm.tape import memory_size
 
-CONVERGED, MAX_ITER, STALLED, SINGULAR, NOT_FINITE = 0, 1, 2, 3, 4
 STATUS_TEXT = {
     CONVERGED: "converged",
     MAX_ITER: "the iteration limit was reached; more iterations or another start may help",
@@ -29,376 +29,29 @@ STATUS_TEXT = {
     NOT_FINITE: "the expression is not finite on all rows at the start; try another start",
 }
 
-SPAN = 256
-"""Rows evaluated at a time: the tape of a long expression then stays in the level-2 cache."""
-_STEP = 8 * LANES
-_RELATIVE_DECREASE = 1e-10
-_EXACT = 1e-31
-_COSINE = 1e-13
-_FIRST_DAMPING, _LAST_DAMPING = 1e-3, 1e12
-
 
 class Workspace(NamedTuple):
-    """Scratch of the fits; L longest expression, C most constants, P rows rounded up to vectors."""
+    """Scratch of the fits, opaque."""
 
-    tape: np.ndarray  # float64[2 L, min(P, SPAN)]: values of nodes, then adjoints of nodes
-    program: np.ndarray  # int64[L, 5]: opcode, first argument, second argument, depends on constants, index of constant
-    order: np.ndarray  # int64[L]: inner nodes that depend on constants, parents first
-    jacobian: np.ndarray  # float64[C, P]
-    rows: np.ndarray  # float64[4, P]: target, weights, values, weighted residuals
-    normal: np.ndarray  # float64[2, C, C]: scaled normal matrix, its factor
-    small: np.ndarray  # float64[5, C]: constants, trial, gradient, scale, step
+    memory: np.ndarray  # float64[M]; the last three doubles return numbers
+    length: int
+    constants: int
 
 
 def workspace(max_length: int, max_constants: int, n_rows: int) -> Workspace:
     """Return scratch for expressions of up to `max_length` nodes and `max_constants` constants on `n_rows` rows."""
-    padded = -(-n_rows // LANES) * LANES
-    c = max(max_constants, 1)
-    return Workspace(np.zeros((2 * max_length, min(padded, SPAN))), np.zeros((max_length, 5), np.int64),
-                     np.zeros(max_length, np.int64), np.zeros((c, padded)), np.zeros((4, padded)),
-                     np.zeros((2, c, c)), np.zeros((5, c)))
+    constants = max(max_constants, 1)
+    return Workspace(np.zeros(memory_size(max_length, constants, n_rows) + 3), max_length, constants)
 
 
 @njit
-def _compile(tokens, n, tables, program, order, stack):
-    """Fill `program` and `order`; return the numbers of constants and of inner nodes that depend on them."""
-    top = 0
-    m = 0
-    for k in range(n - 1, -1, -1):
-        t = tokens[k]
-        op = tables.opcode[t]
-        program[k, 0] = op
-        program[k, 3] = 0
-        if op == OP_CONSTANT:
-            program[k, 3] = 1
-            program[k, 4] = m  # counted from the right; put right below
-            m += 1
-        elif op == OP_LITERAL:
-            program[k, 4] = t
-        elif op == OP_VARIABLE:
-            program[k, 4] = t
-        else:
-            top -= 1
-            first = stack[top]
-            program[k, 1] = program[k, 2] = first
-            program[k, 3] = program[first, 3]
-            if op <= OP_POW:
-                top -= 1
-                program[k, 2] = stack[top]
-                program[k, 3] |= program[stack[top], 3]
-        stack[top] = k
-        top += 1
-    count = 0
-    for k in range(n):
-        if program[k, 0] == OP_CONSTANT:
-            program[k, 4] = m - 1 - program[k, 4]
-        elif program[k, 3] == 1:
-            order[count] = k
-            count += 1
-    return m, count
-
-
-@njit
-def _forward(n, constants, X, tables, ws, count, lo, b, everything):
-    """Evaluate rows lo..lo+b-1 onto the tape; without `everything`, only what depends on constants."""
-    base = pointer(ws.tape)
-    stride = 8 * ws.tape.shape[1]
-    whole = b // LANES
-    rest = b - whole * LANES
-    vectors = whole + (rest > 0)
-    program = ws.program
-    if everything:
-        for k in range(n - 1, -1, -1):
-            op = program[k, 0]
-            row = base + k * stride
-            if op == OP_VARIABLE:
-                source = pointer(X) + 8 * (program[k, 4] * X.shape[1] + lo)
-                for i in range(whole):
-                    store(row + i * _STEP, load(source + i * _STEP))
-                if rest > 0:
-                    store(row + whole * _STEP, load_some(source + whole * _STEP, rest))
-            elif op < OP_ADD:
-                v = splat(constants[program[k, 4]] if op == OP_CONSTANT else tables.literal[program[k, 4]])
-                for i in range(vectors):
-                    store(row + i * _STEP, v)
-            else:
-                operate_external(op, base + program[k, 1] * stride, base + program[k, 2] * stride, row, vectors)
-    else:
-        for k in range(n):
-            if program[k, 0] == OP_CONSTANT:
-                v = splat(constants[program[k, 4]])
-                row = base + k * stride
-                for i in range(vectors):
-                    store(row + i * _STEP, v)
-        for j in range(count - 1, -1, -1):
-            k = ws.order[j]
-            operate_external(program[k, 0], base + program[k, 1] * stride, base + program[k, 2] * stride,
-                             base + k * stride, vectors)
-
-
-@njit
-def _target(k, program, adjoints, stride, jacobian, jstride, lo):
-    """Return where the adjoint of node k goes: a constant's column of the Jacobian, or the node's own row."""
-    if program[k, 0] == OP_CONSTANT:
-        return jacobian + program[k, 4] * jstride + 8 * lo
-    return adjoints + k * stride
-
-
-@njit
-def _reverse(n, ws, count, lo, vectors, factor):
-    """Fill columns lo.. of the Jacobian from the tape; every entry is multiplied by weight and `factor`."""
-    base = pointer(ws.tape)
-    stride = 8 * ws.tape.shape[1]
-    adjoints = base + (ws.tape.shape[0] // 2) * stride
-    jacobian = pointer(ws.jacobian)
-    jstride = 8 * ws.jacobian.shape[1]
-    program = ws.program
-    seed = pointer(ws.rows) + jstride + 8 * lo
-    root = _target(0, program, adjoints, stride, jacobian, jstride, lo)
-    for i in range(vectors):
-        store(root + i * _STEP, factor * load(seed + i * _STEP))
-    for j in range(count):
-        k = ws.order[j]
-        op, first, second = program[k, 0], program[k, 1], program[k, 2]
-        u, v, y = base + first * stride, base + second * stride, base + k * stride
-        g = adjoints + k * stride
-        if program[first, 3] == 1:
-            adjoint_first(op, u, v, y, g, _target(first, program, adjoints, stride, jacobian, jstride, lo), vectors)
-        if op <= OP_POW and program[second, 3] == 1:
-            adjoint_second(op, u, v, y, g, _target(second, program, adjoints, stride, jacobian, jstride, lo), vectors)
-
-
-@njit
-def _dot(a, b, vectors):
-    """Return the inner product of two padded rows at addresses `a` and `b`."""
-    acc = splat(0.0)
-    for i in range(vectors):
-        acc = acc + load(a + i * _STEP) * load(b + i * _STEP)
-    return total(acc)
-
-
-@njit
-def _residuals(ws, vectors, a, b):
-    """Fill the weighted residuals ``w (a + b f - y)``; return their sum of squares."""
-    y = pointer(ws.rows)
-    stride = 8 * ws.rows.shape[1]
-    w, f, r = y + stride, y + 2 * stride, y + 3 * stride
-    acc = splat(0.0)
-    for i in range(0, vectors * _STEP, _STEP):
-        d = load(w + i) * ((a + b * load(f + i)) - load(y + i))
-        store(r + i, d)
-        acc = acc + d * d
-    return total(acc)
-
-
-@njit
-def _scale(ws, vectors):
-    """Return the a, b that minimize the sum of squares of ``w (a + b f - y)``; b is 0 if f is constant."""
-    y = pointer(ws.rows)
-    stride = 8 * ws.rows.shape[1]
-    w, f = y + stride, y + 2 * stride
-    sw, sf, sy = splat(0.0), splat(0.0), splat(0.0)
-    for i in range(0, vectors * _STEP, _STEP):
-        w2 = load(w + i) * load(w + i)
-        sw, sf, sy = sw + w2, sf + w2 * load(f + i), sy + w2 * load(y + i)
-    weight = total(sw)
-    mean_f, mean_y = total(sf) / weight, total(sy) / weight
-    ff, fy = splat(0.0), splat(0.0)
-    for i in range(0, vectors * _STEP, _STEP):
-        d = load(w + i) * (load(f + i) - mean_f)
-        ff, fy = ff + d * d, fy + d * (load(w + i) * (load(y + i) - mean_y))
-    spread = total(ff)
-    if spread <= 1e-24 * weight * mean_f * mean_f or spread == 0.0:
-        return mean_y, 0.0
-    b = total(fy) / spread
-    return mean_y - b * mean_f, b
-
-
-@njit
-def _values(n, constants, X, tables, ws, count, rows, first_time):
-    """Evaluate all rows; the values go to row 2 of ``ws.rows``. With one block the tape stays valid."""
-    span = ws.tape.shape[1]
-    everything = first_time or rows > span
-    for lo in range(0, rows, span):
-        b = min(span, rows - lo)
-        _forward(n, constants, X, tables, ws, count, lo, b, everything)
-        source = pointer(ws.tape)
-        target = pointer(ws.rows) + 8 * (2 * ws.rows.shape[1] + lo)
-        for i in range((b + LANES - 1) // LANES):
-            store(target + i * _STEP, load(source + i * _STEP))
-
-
-@njit
-def _jacobian(n, constants, X, tables, ws, count, rows, factor):
-    """Fill the Jacobian for the constants that :func:`_values` was last called with."""
-    span = ws.tape.shape[1]
-    for lo in range(0, rows, span):
-        b = min(span, rows - lo)
-        if rows > span:
-            _forward(n, constants, X, tables, ws, count, lo, b, True)
-        _reverse(n, ws, count, lo, (b + LANES - 1) // LANES, factor)
-
-
-@njit
-def _project_out(ws, m, vectors):
-    """Make the Jacobian's columns orthogonal to the weighted columns 1 and f, which are solved in closed form."""
-    stride = 8 * ws.rows.shape[1]
-    w = pointer(ws.rows) + stride
-    f = w + stride
-    jacobian = pointer(ws.jacobian)
-    ww = _dot(w, w, vectors)
-    acc = splat(0.0)
-    for i in range(0, vectors * _STEP, _STEP):
-        acc = acc + load(w + i) * load(w + i) * load(f + i)
-    mean = total(acc) / ww
-    acc = splat(0.0)
-    for i in range(0, vectors * _STEP, _STEP):
-        d = load(w + i) * (load(f + i) - mean)
-        acc = acc + d * d
-    ff = total(acc)
-    for j in range(m):
-        column = jacobian + j * stride
-        c0 = _dot(column, w, vectors) / ww
-        acc = splat(0.0)
-        for i in range(0, vectors * _STEP, _STEP):
-            d = load(column + i) - c0 * load(w + i)
-            store(column + i, d)
-            acc = acc + d * (load(w + i) * (load(f + i) - mean))
-        c1 = total(acc) / ff if ff > 0.0 else 0.0
-        for i in range(0, vectors * _STEP, _STEP):
-            store(column + i, load(column + i) - c1 * (load(w + i) * (load(f + i) - mean)))
-
-
-@njit
-def _normal_equations(ws, m, vectors, sse):
-    """Fill the scaled normal matrix and gradient; return the largest cosine between residual and a column."""
-    jacobian = pointer(ws.jacobian)
-    stride = 8 * ws.jacobian.shape[1]
-    residual = pointer(ws.rows) + 3 * stride
-    matrix, gradient, scale = ws.normal[0], ws.small[2], ws.small[3]
-    largest = -1.0
-    for i in range(m):
-        for j in range(i + 1):
-            matrix[i, j] = _dot(jacobian + i * stride, jacobian + j * stride, vectors)
-        d = matrix[i, i]
-        if not (d < math.inf):
-            return math.nan
-        scale[i] = 1.0 / math.sqrt(d) if d > 1e-300 else 0.0
-    for i in range(m):
-        for j in range(i + 1):
-            matrix[i, j] *= scale[i] * scale[j]
-        matrix[i, i] = 1.0
-        gradient[i] = _dot(jacobian + i * stride, residual, vectors) * scale[i]
-        if scale[i] > 0.0:
-            largest = max(largest, abs(gradient[i]))
-    if largest < 0.0:
-        return largest
-    return largest / math.sqrt(sse)
-
-
-@njit
-def _solve(ws, m, damping):
-    """Solve the damped scaled normal equations by Cholesky; the step goes to row 4 of ``ws.small``."""
-    matrix, factor = ws.normal[0], ws.normal[1]
-    gradient, scale, step = ws.small[2], ws.small[3], ws.small[4]
-    for i in range(m):
-        for j in range(i + 1):
-            s = matrix[i, j] + (damping if i == j else 0.0)
-            for k in range(j):
-                s -= factor[i, k] * factor[j, k]
-            if i == j:
-                if not s > 1e-15:
-                    return False
-                factor[i, i] = math.sqrt(s)
-            else:
-                factor[i, j] = s / factor[j, j]
-        s = -gradient[i]
-        for k in range(i):
-            s -= factor[i, k] * step[k]
-        step[i] = s / factor[i, i]
-    for i in range(m - 1, -1, -1):
-        s = step[i]
-        for k in range(i + 1, m):
-            s -= factor[k, i] * step[k]
-        step[i] = s / factor[i, i]
-    for i in range(m):
-        step[i] *= scale[i]
-    return True
-
-
-@njit
-def _prepare(tokens, n, X, y, weights, tables, ws):
-    """Load target and weights, padded with weight zero; return constants, inner nodes, sum of squares of the target."""
-    m, count = _compile(tokens, n, tables, ws.program, ws.order, ws.order)
-    rows = y.shape[0]
-    square = 0.0
-    for i in range(ws.rows.shape[1]):
-        inside = i < rows
-        ws.rows[0, i] = y[i] if inside else 0.0
-        ws.rows[1, i] = (weights[i] if weights.shape[0] > 0 else 1.0) if inside else 0.0
-        square += (ws.rows[0, i] * ws.rows[1, i]) ** 2
-    return m, count, square
-
-
-@njit
-def _error(constants, n, X, tables, ws, count, rows, vectors, scaled, first_time):
-    """Return the sum of squares at `constants`, and the outer a and b."""
-    _values(n, constants, X, tables, ws, count, rows, first_time)
-    a, b = 0.0, 1.0
-    if scaled:
-        a, b = _scale(ws, vectors)
-    return _residuals(ws, vectors, a, b), a, b
-
-
-@njit
-def _fit(tokens, n, start, X, y, weights, tables, max_iter, result, ws, scaled):
-    """Levenberg-Marquardt; return (status, sum of squares, a, b)."""
-    rows = y.shape[0]
-    vectors = (rows + LANES - 1) // LANES
-    m, count, square = _prepare(tokens, n, X, y, weights, tables, ws)
-    current, trial, step = ws.small[0], ws.small[1], ws.small[4]
-    for i in range(m):
-        current[i] = result[i] = start[i]
-    sse, a, b = _error(current, n, X, tables, ws, count, rows, vectors, scaled, True)
-    if not math.isfinite(sse):
-        return NOT_FINITE, math.inf, a, b
-    if m == 0 or sse <= _EXACT * square:
-        return CONVERGED, sse, a, b
-    status = MAX_ITER
-    damping = _FIRST_DAMPING
-    evaluations = 0
-    while evaluations < max_iter and status == MAX_ITER:
-        _jacobian(n, current, X, tables, ws, count, rows, b)
-        if scaled:
-            _project_out(ws, m, vectors)
-        cosine = _normal_equations(ws, m, vectors, sse)
-        if not cosine > _COSINE:
-            # NaN: a derivative overflowed; negative: all columns vanish; else the residual is orthogonal to all columns.
-            status = CONVERGED if cosine >= 0.0 else SINGULAR
-            break
-        while evaluations < max_iter:
-            lower = False
-            if _solve(ws, m, damping):
-                evaluations += 1
-                for i in range(m):
-                    trial[i] = current[i] + step[i]
-                new, new_a, new_b = _error(trial, n, X, tables, ws, count, rows, vectors, scaled, False)
-                lower = new < sse  # False for NaN
-            if lower:
-                if new <= _EXACT * square or sse - new <= _RELATIVE_DECREASE * sse:
-                    status = CONVERGED
-                sse, a, b = new, new_a, new_b
-                for i in range(m):
-                    current[i] = trial[i]
-                damping = max(damping * 0.1, 1e-15)
-                break
-            damping *= 8.0
-            if damping > _LAST_DAMPING:
-                status = STALLED
-                break
-    for i in range(m):
-        result[i] = current[i]
-    return status, sse, a, b
+def _call(tokens, n, start, X, y, weights, tables, max_iter, result, ws, scaled):
+    """Call the kernel; the sum of squares, a and b stand in the last three doubles of the workspace."""
+    out = pointer(ws.memory) + 8 * (ws.memory.shape[0] - 3)
+    return fit_external(pointer(tokens), n, pointer(start), pointer(X), X.shape[0], X.shape[1], pointer(y), y.shape[0],
+                        pointer(weights), weights.shape[0], pointer(tables.opcode), pointer(tables.literal),
+                        tables.opcode.shape[0], max_iter, pointer(result), pointer(ws.memory), ws.length, ws.constants,
+                        scaled, out)
 
 
 @njit
@@ -431,8 +84,8 @@ def fit_constants(tokens, n, start, X, y, weights, tables, max_iter, result, ws)
     sse : float
         ``sum((w * (f - y))**2)`` at `result`; infinite for NOT_FINITE.
     """
-    status, sse, _, _ = _fit(tokens, n, start, X, y, weights, tables, max_iter, result, ws, False)
-    return status, sse
+    status = _call(tokens, n, start, X, y, weights, tables, max_iter, result, ws, 0)
+    return status, ws.memory[-3]
 
 
 @njit
@@ -447,7 +100,8 @@ def fit_scaled(tokens, n, start, X, y, weights, tables, max_iter, result, ws):
     a, b : float
         The outer constants; b is 0 where f is constant on the rows.
     """
-    return _fit(tokens, n, start, X, y, weights, tables, max_iter, result, ws, True)
+    status = _call(tokens, n, start, X, y, weights, tables, max_iter, result, ws, 1)
+    return status, ws.memory[-3], ws.memory[-2], ws.memory[-1]
 
 
 @njit
@@ -475,13 +129,15 @@ def fit_constants_starts(tokens, n, starts, X, y, weights, tables, max_iter, res
         w = weights[i] if weights.shape[0] > 0 else 1.0
         square += (w * y[i]) ** 2
     trial = np.empty(starts.shape[1])
-    result[:starts.shape[1]] = starts[0]
+    for i in range(trial.shape[0]):
+        result[i] = starts[0, i]
     for s in range(starts.shape[0]):
         status, sse = fit_constants(tokens, n, starts[s], X, y, weights, tables, max_iter, trial, ws)
         if sse < best:
             best, best_status = sse, status
-            result[:starts.shape[1]] = trial
-        if best <= _EXACT * square:
+            for i in range(trial.shape[0]):
+                result[i] = trial[i]
+        if best <= EXACT * square:
             break
     return best_status, best
 

@@ -1,9 +1,7 @@
-"""Derivatives of the primitives: one reverse sweep gives the whole Jacobian.
+"""Derivatives of the primitives over rows of memory: the one switch over opcodes that differentiates.
 
-Rows are independent, so the adjoint of a node is one number a row, and the adjoint of a constant leaf is its column of
-the Jacobian. A forward pass that keeps the values of all nodes (the tape) and a sweep from the root down cost as much for
-ten constants as for one; prefix order lists parents before children, so the sweep is a scan from left to right. Only
-nodes with a constant below them take part, and what does not depend on constants is evaluated once.
+Reverse mode: from the adjoint of a result, the adjoints of its arguments. Forward tangents would cost one pass for each
+constant; a reverse sweep costs as much for ten constants as for one.
 """
 
 import math

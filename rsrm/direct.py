@@ -11,21 +11,16 @@ import numpy as np
 
 from rsrm.compose import constant, linear, product, snap
 from rsrm.expression import Expression, apply, variable
+from rsrm.factors import factors
 from rsrm.polynomial import rational
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit, solve
+from rsrm.sparse import noisy_sums, projected, small_sums, subset
 from rsrm.targets import relative_weights, transformed
-from rsrm.terms import admissible, compose_sum, monomials, variable_generators
+from rsrm.terms import compose_sum, presentable, monomials, variable_generators
 
 MAX_ROWS = 1000
 """Rows used by a power law."""
-
-
-def subset(problem: Problem, rows: int, rng: np.random.Generator) -> Problem:
-    """Return the problem on at most `rows` rows drawn without replacement."""
-    if problem.n_rows <= rows:
-        return problem
-    return problem.take(np.sort(rng.choice(problem.n_rows, rows, replace=False)))
 
 
 def elementary(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
@@ -45,7 +40,7 @@ def elementary(problem: Problem, deadline: float, rng: np.random.Generator) -> I
         weights = np.ones(len(y)) if problem.weights is None else problem.weights**2
         mean = float(np.average(y, weights=weights))
         level = constant(problem.library, snap(mean, max(1e-12, problem.noise * 1e-2)))
-        if admissible(level):
+        if (level := presentable(level)) is not None:
             yield level
         if spread <= 1e-12 * np.abs(y).max():
             return
@@ -65,7 +60,7 @@ def elementary(problem: Problem, deadline: float, rng: np.random.Generator) -> I
         fit = snap_fit(terms, fit, target.values, target.weights, tolerance)
         candidate = compose_sum(terms, fit.support, fit.coefficients)
         candidate = None if candidate is None else target.lift(candidate)
-        if admissible(candidate):
+        if (candidate := presentable(candidate)) is not None:
             yield candidate
 
 
@@ -144,11 +139,11 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
         c = snap(c, 1e-10 if part.noise == 0 else part.noise * 1e-1)
         factors = [(variable(part.library, i), float(a)) for i, a in zip(columns, exponents, strict=True) if a != 0]
         candidate = product(part.library, factors, c)
-        if admissible(candidate):
+        if (candidate := presentable(candidate)) is not None:
             yield candidate
             if part.noise == 0:
                 return
 
 
-STAGES = (elementary, power_law, rational)
+STAGES = (elementary, power_law, rational, factors, projected, small_sums, noisy_sums)
 """All direct stages, cheapest first."""

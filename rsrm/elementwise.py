@@ -1,7 +1,7 @@
 """Primitives over rows of memory: the one switch over opcodes that evaluates.
 
-Rows are whole vectors (:mod:`rsrm._simd`) at plain addresses; :func:`apply_unary` and :func:`apply_binary` are the faces
-for arrays of any length.
+Rows are whole vectors (:mod:`rsrm._simd`) at plain addresses; :func:`apply_unary` and :func:`apply_binary` are the
+faces for arrays of any length.
 """
 
 import math

@@ -107,7 +107,7 @@ def find_key(key, keys, table):
 
 @njit
 def insert(store, v, op, left, right, factor, complexity, flags):
-    """Append the entry with values `v` unless it is degenerate, known, or the store is full; return its number or -1."""
+    """Append the entry with values `v` unless it is degenerate or known or nothing fits in; return its number or -1."""
     store.count[1] += 1
     key, ok = value_key(v, store.probes)
     if not ok:
@@ -148,11 +148,11 @@ def family(op):
 
 
 @njit
-def unary_level(store, lo, hi, ops, factors, complexity):
+def unary_level(store, lo, hi, ops, factors, nodes):
     """Apply every operator of `ops` to ``factor * entry`` for entries lo..hi-1 and insert what is new.
 
     Factor -1 is for sqrt and log of negative entries only; other factors than 1 are for periodic functions and tanh,
-    where a scale cannot be moved outside.
+    where a scale cannot be moved outside. `nodes` is what operator and factor add to the complexity.
     """
     buffer = np.empty(store.values.shape[1])
     for e in range(lo, hi):
@@ -178,11 +178,11 @@ def unary_level(store, lo, hi, ops, factors, complexity):
                 if mine != 0 and not rooted and size < SMALL_ARGUMENT**2 * buffer.shape[0]:
                     continue
                 apply_unary(op, buffer, buffer.shape[0])
-                insert(store, buffer, op, e, -1, factor, complexity, flags | mine)
+                insert(store, buffer, op, e, -1, factor, store.complexity[e] + nodes, flags | mine)
 
 
 @njit
-def binary_level(store, lo, hi, first, last, ops, stride, seed, complexity):
+def binary_level(store, lo, hi, first, last, ops, stride, seed):
     """Combine entries i in lo..hi-1 with entries j in first..last-1, j >= i, by every operator of `ops`.
 
     With `stride` above 1 only about one pair in `stride` is looked at, at random: a level that does not fit is
@@ -206,6 +206,7 @@ def binary_level(store, lo, hi, first, last, ops, stride, seed, complexity):
             c = store.values[j]
             fi = store.flags[i]
             fj = store.flags[j]
+            complexity = store.complexity[i] + store.complexity[j] + 1
             both = (fi | fj) & ~IS_NUMBER
             if (fi & fj) & IS_NUMBER:
                 j += 1

@@ -100,7 +100,8 @@ def _evaluate(tokens, n, constants, X, tables, stack, out, stop):
     ok = True
     for lo in range(0, rows, ROWS):
         b = min(ROWS, rows - lo)
-        result = scan_block(pointer(tokens), n, pointer(constants), m, columns + 8 * lo, stride, b, opcodes, literals, base)
+        result = scan_block(pointer(tokens), n, pointer(constants), m, columns + 8 * lo, stride, b, opcodes, literals,
+                            base)
         whole = b // LANES
         rest = b - whole * LANES
         check = splat(0.0)

@@ -23,6 +23,8 @@ KEPT = 1e-7
 """An entry is refused if the basis explains all but this fraction of its sum of squares: what is left is rounding."""
 COLLINEAR = 1e-6
 """Pairs with ``1 - g**2`` below this are refused: their fit would live on cancellation."""
+SCAN = 4096
+"""Entries scanned at a time."""
 BLOCK_ROWS = 128
 """Rows of the Gram matrix that are made at a time; the block stays in the level-2 cache."""
 
@@ -44,40 +46,56 @@ def offer(scores, first, second, score, i, j):
 
 
 @njit
-def scan_single(values, lo, hi, basis, targets, scores, first, second):
-    """Offer entries lo..hi-1 to the best lists of T targets.
+def _offer_singles(values, start, dots, n_targets, scores, first, second):
+    """Offer entries; `dots` are their products with the targets and then with the basis."""
+    for i in range(values.shape[0]):
+        square = 0.0
+        for s in range(values.shape[1]):
+            square += values[i, s] * values[i, s]
+        left = square
+        for k in range(n_targets, dots.shape[1]):
+            left -= dots[i, k] * dots[i, k]
+        if not left > KEPT * square:
+            continue
+        for t in range(n_targets):
+            score = 1.0 - dots[i, t] * dots[i, t] / left
+            if score < scores[t, scores.shape[1] - 1]:
+                offer(scores[t], first[t], second[t], max(score, 0.0) if score > EXACT_SCORE else 0.0, start + i, -1)
+
+
+def scan_single(values: np.ndarray, weights: np.ndarray | None, basis: np.ndarray, targets: np.ndarray, k: int,
+                within=lambda: True):
+    """Return the best lists of single entries for all targets.
 
     Parameters
     ----------
     values : float64[N, S]
-    basis : float64[T, k, S]
-        Orthonormal rows for each target.
+    weights : float64[S] or None
+        Residual weights; None means all one.
+    basis : float64[b, S]
+        Orthonormal rows, weighted.
     targets : float64[T, S]
-        Unit vectors orthogonal to their basis.
-    scores, first, second : arrays [T, K]
-        The best lists, ascending by score.
+        Unit vectors, weighted, projected off the basis.
+    k : int
+        Length of the lists.
+    within : callable
+        Asked between blocks whether to go on.
+
+    Returns
+    -------
+    scores, first, second : arrays [T, k]
+        `second` is -1 throughout.
     """
-    rows = values.shape[1]
-    for i in range(lo, hi):
-        square = 0.0
-        for s in range(rows):
-            square += values[i, s] * values[i, s]
-        for t in range(targets.shape[0]):
-            left = square
-            for k in range(basis.shape[1]):
-                dot = 0.0
-                for s in range(rows):
-                    dot += values[i, s] * basis[t, k, s]
-                left -= dot * dot
-            if not left > KEPT * square:
-                continue
-            dot = 0.0
-            for s in range(rows):
-                dot += values[i, s] * targets[t, s]
-            score = 1.0 - dot * dot / left
-            if score < EXACT_SCORE:
-                score = 0.0
-            offer(scores[t], first[t], second[t], score, i, -1)
+    lists = best_lists(len(targets), k)
+    against = np.ascontiguousarray(np.concatenate([targets, basis]).T)
+    for lo in range(0, len(values), SCAN):
+        if not within():
+            break
+        block = values[lo:lo + SCAN]
+        if weights is not None:
+            block = block * weights
+        _offer_singles(block, lo, block @ against, len(targets), *lists)
+    return lists
 
 
 @njit
@@ -157,7 +175,7 @@ def distinct_projections(values, hi, basis, probes, out, index):
 
 @njit
 def scan_pairs(gram, row, col, dots, scores, first, second):
-    """Offer the pairs of a block of the Gram matrix, ``gram[i, j] = U[row + i] . U[col + j]``, with j's entry above i's.
+    """Offer the pairs i < j of a block of the Gram matrix, ``gram[i, j] = U[row + i] . U[col + j]``.
 
     `dots` is float64[T, M], the products of the unit vectors with the targets.
     """
@@ -188,31 +206,39 @@ def scan_pairs(gram, row, col, dots, scores, first, second):
 
 
 @njit
-def scan_products(mean, square, dot, row, triangular, scores, first, second):
-    """Offer products ``p = f*h`` for one target: variance of p from `square` and `mean`, covariance from `dot`."""
+def _offer_products(explained, square, dot, row, col, triangular, scores, first, second):
+    """Offer products ``p = f*h``: sums of squares in `square`, their part inside the basis in `explained`."""
     worst = min(scores[scores.shape[0] - 1], 1.0)
-    for i in range(mean.shape[0]):
-        start = row + i if triangular else 0
+    for i in range(dot.shape[0]):
+        start = i if triangular else 0
         n = 0
-        for j in range(start, mean.shape[1]):
-            left = square[i, j] - mean[i, j] * mean[i, j]
+        for j in range(start, dot.shape[1]):
+            left = square[i, j] - explained[i, j]
             n += left - dot[i, j] * dot[i, j] < worst * left
         if n == 0:
             continue
-        for j in range(start, mean.shape[1]):
-            left = square[i, j] - mean[i, j] * mean[i, j]
+        for j in range(start, dot.shape[1]):
+            left = square[i, j] - explained[i, j]
             d = dot[i, j]
             if left - d * d < worst * left and left > KEPT * square[i, j]:
                 score = 1.0 - d * d / left
                 if score < EXACT_SCORE:
                     score = 0.0
-                offer(scores, first, second, score, row + i, j)
+                offer(scores, first, second, score, row + i, col + j)
                 worst = min(scores[scores.shape[0] - 1], 1.0)
 
 
 @njit
+def _add_squares(part, total):
+    """Add the squares of `part` to `total`."""
+    for i in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            total[i, j] += part[i, j] * part[i, j]
+
+
+@njit
 def join_products(values, lo, hi, target, keys, table, probes, out):
-    """Look up ``target / f`` and ``target * f`` for entries lo..hi-1; write rows (i, j, sign) into `out`, return how many.
+    """Look up ``target / f`` and ``target * f`` for entries lo..hi-1; write (i, j, sign) to `out`, return how many.
 
     Sign 1 says target = a f g, sign -1 target = a g / f.
     """
@@ -290,23 +316,43 @@ def match_pairs(U: np.ndarray, targets: np.ndarray, k: int, within=lambda: True)
 
 
 def match_products(F: np.ndarray, H: np.ndarray, target: np.ndarray, weights: np.ndarray, k: int, same: bool,
-                   within=lambda: True):
-    """Return the best lists for ``t = a f h + b``, f in F, h in H (float64[M, S], [N, S]); `same` says that F is H.
+                   within=lambda: True, basis=()):
+    """Return the best lists for ``t = a f h + b + sum c_i basis_i``, f in F, h in H.
 
-    Mean, mean square and covariance of all products, with residual weights float64[S], are three matrix products.
+    The sums over rows that the fit needs, for all products at once, are matrix products.
+
+    Parameters
+    ----------
+    F : float64[M, S]
+    H : float64[N, S]
+    target : float64[S]
+    weights : float64[S]
+        Residual weights.
+    k : int
+        Length of the lists.
+    same : bool
+        Whether F is H, so that half of the products suffice.
+    within : callable
+        Asked between blocks whether to go on.
+    basis : sequence of float64[S]
+        Columns beside the constant.
     """
     scores, first, second = best_lists(1, k)
-    unit = weights / np.linalg.norm(weights)
-    t, _ = residual_direction(target * weights, unit[None])
+    unit = orthonormal(np.array([np.ones(len(weights)), *basis]) * weights)
+    t, _ = residual_direction(target * weights, unit)
     H2 = H * H
-    room = np.empty((3, BLOCK_ROWS, len(H)))
+    room = np.empty((3, BLOCK_ROWS * len(H)))
     for lo in range(0, len(F), BLOCK_ROWS):
         if not within():
             break
         f = F[lo:lo + BLOCK_ROWS]
-        mean, square, dot = room[:, :len(f)]
-        np.matmul(f * (weights * unit), H.T, out=mean)
-        np.matmul((f * weights)**2, H2.T, out=square)
-        np.matmul(f * (weights * t), H.T, out=dot)
-        scan_products(mean, square, dot, lo, same, scores[0], first[0], second[0])
+        h = lo if same else 0
+        shape = (len(f), len(H) - h)
+        part, square, inside = (r[:shape[0] * shape[1]].reshape(shape) for r in room)
+        inside[:] = 0.0
+        for u in unit:
+            _add_squares(np.matmul(f * (weights * u), H[h:].T, out=part), inside)
+        np.matmul((f * weights)**2, H2[h:].T, out=square)
+        np.matmul(f * (weights * t), H[h:].T, out=part)
+        _offer_products(inside, square, part, lo, h, same, scores[0], first[0], second[0])
     return scores, first, second

@@ -18,7 +18,7 @@ from rsrm.problem import Problem
 from rsrm.regression import exact_fit
 from rsrm.targets import Target, targets
 from rsrm.terms import (
-    Generator, Terms, admissible, compose_sum, degrees, function_generators, monomials, shortest, variable_generators,
+    Generator, Terms, compose_sum, degrees, function_generators, monomials, presentable, shortest, variable_generators,
 )
 
 MAX_COLUMNS = 300
@@ -204,13 +204,13 @@ def rational_forms(P: Terms, Q: Terms, target: Target, deadline: float) -> Itera
         head = Q.take(np.arange(kq))
         plain = _quotient(own, head, c, d)
         lifted = None if plain is None else target.lift(plain)
-        if admissible(lifted):
+        if (lifted := presentable(lifted)) is not None:
             yield lifted
         if max(np.count_nonzero(c), np.count_nonzero(d)) > 2 and time.perf_counter() < deadline:
             better = _factorized_quotient(own, head, c, d)
             if better is not None and (plain is None or better.complexity < plain.complexity):
                 lifted = target.lift(better)
-                if admissible(lifted):
+                if (lifted := presentable(lifted)) is not None:
                     yield lifted
 
 

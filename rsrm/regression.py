@@ -17,6 +17,8 @@ EXACT = 1e-10
 """Relative residual below which a least-squares fit of noise-free data counts as exact."""
 DEPENDENT = 1e-11
 """Relative size below which what remains of a column after projection counts as zero."""
+MAX_TERMS = 24
+"""A fit with more terms is an approximation, not a law."""
 SPARE_ROWS = 3
 """Rows that a fit must have beyond its terms."""
 
@@ -34,19 +36,20 @@ def independent(A: np.ndarray) -> np.ndarray:
 
     The order is one of preference: of dependent columns the earlier ones stay. Columns must be scaled.
     """
-    keep = np.arange(A.shape[1])
-    while len(keep):
-        diagonal = np.abs(np.diag(np.linalg.qr(A[:, keep], mode="r")))
-        bad = np.flatnonzero(diagonal < DEPENDENT)
-        # Only the first drop is certain: what follows a dependent column is measured against rounding noise.
-        if len(bad) == 0:
-            return keep
-        keep = np.delete(keep, bad[0])
-    return keep
+    diagonal = np.abs(np.diag(np.linalg.qr(A, mode="r")))
+    # Behind a dependent column the factorization goes on with an arbitrary direction, which costs the later columns
+    # one dimension out of many: they stay far from the threshold.
+    return np.flatnonzero(diagonal >= DEPENDENT)
 
 
+@np.errstate(all="ignore")
 def solve(A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (coefficients, residual) of least squares by QR, with one step of iterative refinement."""
+    """Return (coefficients, residual) of least squares by QR, with one step of iterative refinement.
+
+    The residual is infinite where the data are not finite.
+    """
+    if not (np.isfinite(A).all() and np.isfinite(b).all()):
+        return np.zeros(A.shape[1]), np.full(len(b), np.inf)
     Q, R = np.linalg.qr(A)
     diagonal = np.abs(np.diag(R))
     if len(diagonal) == 0 or diagonal.min() <= 1e-14 * diagonal.max():
@@ -57,6 +60,7 @@ def solve(A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return c, b - A @ c
 
 
+@np.errstate(all="ignore")
 def _scaled(terms: Terms, target: np.ndarray, weights: np.ndarray):
     A = terms.values * weights[:, None]
     scale = np.sqrt(np.mean(A * A, axis=0))
@@ -66,12 +70,14 @@ def _scaled(terms: Terms, target: np.ndarray, weights: np.ndarray):
     return A[:, good] / scale[good], good, scale[good], b / size, size
 
 
+@np.errstate(all="ignore")
 def _tolerance(A: np.ndarray, c: np.ndarray) -> float:
     """Return the exactness tolerance, wider where terms cancel, float64."""
     amplification = np.sqrt(np.mean((np.abs(A) @ np.abs(c)) ** 2))
     return EXACT * min(max(1.0, 1e-2 * amplification), 1e2)
 
 
+@np.errstate(all="ignore")
 def _exact_on(A, b, support):
     c, r = solve(A[:, support], b)
     error = float(np.sqrt(np.mean(r * r)))
@@ -106,6 +112,8 @@ def exact_fit(terms: Terms, target: np.ndarray, weights: np.ndarray) -> Fit | No
             high = middle
         else:
             low = middle
+    if high > MAX_TERMS:
+        return None
     support = np.sort(order[:high])
     c, error, _ = _exact_on(A, b, support)
     # Greedy thinning: a term ranked high by rounding in an ill-conditioned basis may still be superfluous.
@@ -125,6 +133,7 @@ def description_length(rss: float, rows: int, terms: int, nodes: float = 0.0) ->
     return rows * np.log(max(rss, 1e-300) / rows) + terms * np.log(rows) + nodes
 
 
+@np.errstate(all="ignore")
 def eliminate(terms: Terms, target: np.ndarray, weights: np.ndarray, keep: int = 3) -> list[Fit]:
     """Return the best fits along a backward elimination of noisy data, best description length first.
 
@@ -160,6 +169,7 @@ def eliminate(terms: Terms, target: np.ndarray, weights: np.ndarray, keep: int =
     return fits
 
 
+@np.errstate(all="ignore")
 def snap_fit(terms: Terms, fit: Fit, target: np.ndarray, weights: np.ndarray, tolerance: float = 1e-7) -> Fit:
     """Return `fit` with coefficients replaced by simple numbers where the fit stays as good.
 
@@ -191,3 +201,21 @@ def snap_fit(terms: Terms, fit: Fit, target: np.ndarray, weights: np.ndarray, to
         if error(trial) <= limit:
             c, fixed[k] = trial, True
     return Fit(fit.support, c, error(c))
+
+
+@np.errstate(all="ignore")
+def best_pairs(P: np.ndarray, target: np.ndarray, keep: int) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """Return the pairs of columns that explain the target best, and the share of its square that each explains.
+
+    Columns of P and the target are normalized; all pairs are compared through the Gram matrix.
+    """
+    gram = P.T @ P
+    b = P.T @ target
+    with np.errstate(all="ignore"):
+        gain = (b[:, None] ** 2 + b[None, :] ** 2 - 2.0 * gram * b[:, None] * b[None, :]) / (1.0 - gram * gram)
+    gain[(np.abs(gram) > 1.0 - 1e-6) | ~np.isfinite(gain)] = -1.0
+    gain[np.tril_indices(len(b))] = -1.0
+    flat = np.argpartition(-gain, min(keep, gain.size - 1), axis=None)[:keep]
+    order = flat[np.argsort(-gain.ravel()[flat])]
+    order = order[gain.ravel()[order] > 0]
+    return [(int(k) // len(b), int(k) % len(b)) for k in order], gain.ravel()[order]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.compose import linear, product
+from rsrm.compose import constant, fraction, linear, product
 from rsrm.expression import Expression, apply, variable
 from rsrm.problem import Problem
 
@@ -79,14 +79,30 @@ def degrees(terms: Terms) -> np.ndarray:
     return np.array([int(sum(p for _, p in f)) for f in terms.factors])
 
 
-def admissible(expression: Expression | None) -> bool:
-    """Return whether an expression exists and keeps to its library: without constants, only small integers may stand."""
-    if expression is None:
-        return False
-    if expression.library.constants:
-        return bool(np.isfinite(expression.constants).all())
-    c = expression.constants
-    return bool(np.all((c == np.round(c)) & (np.abs(c) <= 100)))
+def presentable(expression: Expression | None) -> Expression | None:
+    """Return the expression as its library may write it, or None.
+
+    Without constants in the library only small integers may stand, and simple fractions are written as quotients.
+    """
+    if expression is None or not np.isfinite(expression.constants).all():
+        return None
+    library, values = expression.library, expression.constants
+    if library.constants or not len(values):
+        return expression
+    tokens, constants = [], []
+    remaining = iter(values)
+    for t in expression.expanded:
+        if t != library.constant:
+            tokens.append(int(t))
+            continue
+        value = float(next(remaining))
+        pair = fraction(value, 12, 1e-12)
+        if pair is None or abs(pair[0]) > 100 or (pair[1] > 1 and "div" not in library.operators):
+            return None
+        parts = [constant(library, float(n)) for n in (pair if pair[1] > 1 else pair[:1])]
+        tokens += ([library.token("div")] if len(parts) == 2 else []) + [int(e.tokens[0]) for e in parts]
+        constants += [e.constants for e in parts]
+    return Expression(np.array(tokens), np.concatenate(constants), library)
 
 
 def shortest(options) -> Expression | None:
@@ -109,11 +125,11 @@ def _monomial(generators, factors, coefficient=1.0) -> Expression | None:
 
 def _flat(generators, items) -> Expression | None:
     library = generators[0].expression.library
-    constant = sum(c for c, f in items if not f)
+    level = sum(c for c, f in items if not f)
     parts = [(c, _monomial(generators, f)) for c, f in items if f]
     if any(e is None for _, e in parts):
         return None
-    return linear(library, parts, constant)
+    return linear(library, parts, level)
 
 
 def _divide(factors, divisor):
@@ -156,9 +172,9 @@ def _nested(generators, items) -> Expression | None:
     group = [item for item in items if dict(item[1]).get(g, 0.0) > 0]
     rest = [item for item in items if dict(item[1]).get(g, 0.0) <= 0]
     parts = [(1.0, _nested(generators, group))]
-    constant = 0.0
+    level = 0.0
     if rest:
-        constant = sum(c for c, f in rest if not f)
+        level = sum(c for c, f in rest if not f)
         others = [item for item in rest if item[1]]
         if len(others) > 1:
             parts.append((1.0, shortest((_nested(generators, others), _flat(generators, others)))))
@@ -166,4 +182,4 @@ def _nested(generators, items) -> Expression | None:
             parts.append((others[0][0], _monomial(generators, others[0][1])))
     if any(e is None for _, e in parts):
         return None
-    return linear(library, parts, constant)
+    return linear(library, parts, level)

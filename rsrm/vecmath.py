@@ -28,8 +28,8 @@ from rsrm._simd import bits, from_bits, select, vabs, vfloor, vsqrt
 
 TRIG_LIMIT = 2.0**20
 
-ULP = {"exp": 2, "log": 2, "sin": 3, "cos": 4, "tan": 5, "tanh": 3, "sinh": 3, "cosh": 3, "atan": 3, "asin": 4, "acos": 3,
-       "pow": 32}
+ULP = {"exp": 2, "log": 2, "sin": 3, "cos": 4, "tan": 5, "tanh": 3, "sinh": 3, "cosh": 3, "atan": 3, "asin": 4,
+       "acos": 3, "pow": 32}
 """Bounds of the error in units in the last place, over the whole range."""
 
 # 1.5 * 2**52: adding it rounds a double to an integer, which then stands in the low bits.
@@ -161,7 +161,8 @@ def tanh(x):
     z = x * x
     w = z * z
     low = ((-0.3333333333333331 + z * 0.13333333333315647) + w * (-0.05396825394889914 + z * 0.021869487712363182))
-    high = ((-0.008863217663269123 + z * 0.003591904413192802) + w * (-0.0014541180436174583 + z * 0.0005817724407868131))
+    high = ((-0.008863217663269123 + z * 0.003591904413192802)
+            + w * (-0.0014541180436174583 + z * 0.0005817724407868131))
     w4 = w * w
     small = x + x * z * (low + w4 * (high + w4 * (-0.00021454222089075102 + z * 5.390642014172177e-05)))
     large = 1.0 - 2.0 / (_exp_scaled(2.0 * select(a > 20.0, 20.0, a), 0) + 1.0)
@@ -182,7 +183,8 @@ def sinh(x):
     z = x * x
     w = z * z
     low = (0.16666666666666666 + z * 0.008333333333333333) + w * (0.00019841269841269773 + z * 2.755731922404034e-06)
-    high = (2.505210836405804e-08 + z * 1.6059048396350562e-10) + w * (7.646625361656657e-13 + z * 2.8445264169895285e-15)
+    high = ((2.505210836405804e-08 + z * 1.6059048396350562e-10)
+            + w * (7.646625361656657e-13 + z * 2.8445264169895285e-15))
     small = x + x * z * (low + w * w * high)
     h = _half_exp(a)
     large = h - 0.25 / h

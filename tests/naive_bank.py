@@ -11,7 +11,7 @@ EXP = {"exp", "sinh", "cosh", "tanh"}
 
 
 def directions(X, operators, levels):
-    """Return {complexity: list of unit vectors} of sub-trees without numbers: one for each value up to sign and scale."""
+    """Return (unit vectors, complexities) of number-free sub-trees up to a cost, each once up to sign and scale."""
     known = []
     found = {1: []}
 
@@ -28,26 +28,28 @@ def directions(X, operators, levels):
 
     for x in X:
         if new(x):
-            found[1].append((x, frozenset()))
+            found[1].append((x, frozenset(), 1))
     for level in range(2, levels + 1):
         found[level] = []
         with np.errstate(all="ignore"):
-            for name, (v, used) in itertools.product(operators, found[level - 1]):
+            for name in operators:
                 p = BY_NAME[name]
                 family = TRIG if name in TRIG else EXP if name in EXP else {name} if name == "log" else set()
-                if p.arity == 1 and not family & used:
+                below = level - (1 if name in ("square", "inv") else 2)
+                for v, used, size in found.get(below, []) if p.arity == 1 else []:
                     w = p.function(v)
-                    if new(w):
-                        found[level].append((w, used | (frozenset({name}) if family else frozenset())))
+                    if not family & used and new(w):
+                        found[level].append((w, used | (frozenset({name}) if family else frozenset()), size + 1))
             for a in range(1, level - 1):
-                for (f, used), (g, more) in itertools.product(found[a], found[level - 1 - a]):
+                for (f, used, m), (g, more, n) in itertools.product(found[a], found[level - 1 - a]):
                     for name in operators:
                         if BY_NAME[name].arity == 2:
                             w = BY_NAME[name].function(f, g)
                             w = -w if name == "sub" and w.sum() < 0 else w
                             if new(w):
-                                found[level].append((w, used | more))
-    return {k: np.array([v / np.linalg.norm(v) for v, _ in vs]) for k, vs in found.items()}
+                                found[level].append((w, used | more, m + n + 1))
+    entries = [e for level in found.values() for e in level]
+    return np.array([v / np.linalg.norm(v) for v, _, _ in entries]), np.array([n for _, _, n in entries])
 
 
 def unexplained(columns, t, w):

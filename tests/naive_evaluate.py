@@ -36,5 +36,6 @@ def evaluate(tokens, constants, X, n_variables):
 
 def fit(tokens, start, X, y, n_variables):
     """Return constants and sum of squares by scipy's MINPACK with finite differences."""
-    solution = least_squares(lambda c: evaluate(tokens, c, X, n_variables) - y, start, method="lm", xtol=1e-14, ftol=1e-14)
+    solution = least_squares(lambda c: evaluate(tokens, c, X, n_variables) - y, start, method="lm", xtol=1e-14,
+                             ftol=1e-14)
     return solution.x, 2.0 * solution.cost

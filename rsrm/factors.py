@@ -1,0 +1,441 @@
+"""Products of powers and one or two further factors: ``y = c * prod x_i**a_i * h(M)**b``.
+
+In ``log|y|`` the constant and the powers are linear, and are projected out; what is left is compared with the projected
+columns ``log|h(k*M)|`` of a dictionary of shapes h (1 + u, sin u, exp u - 1, ...) over monomials M. Pairs of columns are
+compared through their Gram matrix; an unknown inner constant k is scanned and then refined.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations, product as cartesian
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm.compose import linear, outer, product, snap
+from rsrm.expression import Expression, apply, variable
+from rsrm.problem import Problem
+from rsrm.regression import best_pairs, solve
+from rsrm.terms import presentable, shortest
+
+SCREEN_ROWS = 64
+"""Rows on which the dictionary is screened."""
+MAX_ROWS = 600
+"""Rows on which candidates are confirmed."""
+MAX_MONOMIALS = 1500
+"""Monomials tried as they are; other inner constants, pairs and scans see the simplest of them only."""
+INNER = (1.0, 0.5, 2.0, np.pi, 2.0 * np.pi, 0.5 / np.pi, 1.0 / 3.0, 0.25, 3.0)
+"""Inner constants that are tried as they are."""
+PAIRED = 1500
+"""Columns whose pairs are compared at once."""
+TRIED = 12
+"""Candidates of one screening that are confirmed."""
+
+
+class Monomial(NamedTuple):
+    """An argument: ``prod x_i**a_i``, possibly times the sine or cosine of a variable, or a difference."""
+
+    values: np.ndarray
+    exponents: tuple[tuple[int, float], ...]  # (variable, exponent); empty where the argument is no pure monomial
+    build: Callable[[float], Expression | None]  # the expression times a coefficient
+
+
+class Shape(NamedTuple):
+    """A factor h(u): its values and its expression over the expression of u."""
+
+    name: str
+    values: Callable[[np.ndarray], np.ndarray]
+    build: Callable[[Expression], Expression | None]
+
+
+def _shapes(library) -> list[Shape]:
+    """Return the shapes that the library's operators can write; ``exp`` enters without the logarithm."""
+    shapes = [Shape("1+", lambda u: 1.0 + u, lambda f: linear(library, [(1.0, f)], 1.0)),
+              Shape("1-", lambda u: 1.0 - u, lambda f: linear(library, [(-1.0, f)], 1.0))]
+    names = set(library.operators)
+    for name in ("sin", "cos", "tan", "tanh", "log", "asin", "acos", "atan"):
+        if name in names:
+            f = {"asin": np.arcsin, "acos": np.arccos, "atan": np.arctan}.get(name) or getattr(np, name)
+            shapes.append(Shape(name, f, lambda e, name=name: outer(name, e)))
+    if "exp" in names:
+        shapes += [Shape("exp", np.exp, lambda e: outer("exp", e)),
+                   Shape("exp-1", np.expm1, lambda e: linear(library, [(1.0, outer("exp", e))], -1.0)),
+                   Shape("exp+1", lambda u: np.exp(u) + 1.0, lambda e: linear(library, [(1.0, outer("exp", e))], 1.0)),
+                   Shape("cosh", np.cosh, lambda e: outer("cosh", e))]
+        if "tanh" not in names:
+            shapes.append(Shape("tanh", np.tanh, lambda e: outer("tanh", e)))
+    if "cos" in names:
+        shapes.append(Shape("1-cos", lambda u: 1.0 - np.cos(u), lambda e: linear(library, [(-1.0, outer("cos", e))], 1.0)))
+        shapes.append(Shape("1+cos", lambda u: 1.0 + np.cos(u), lambda e: linear(library, [(1.0, outer("cos", e))], 1.0)))
+    if "sin" in names:
+        shapes.append(Shape("1+sin", lambda u: 1.0 + np.sin(u), lambda e: linear(library, [(1.0, outer("sin", e))], 1.0)))
+        shapes.append(Shape("1-sin", lambda u: 1.0 - np.sin(u), lambda e: linear(library, [(-1.0, outer("sin", e))], 1.0)))
+    return shapes
+
+
+@np.errstate(all="ignore")
+def arguments(problem: Problem, limit: int = MAX_MONOMIALS) -> list[Monomial]:
+    """Return monomials in up to five variables, simplest first, then differences and monomials times a sine or cosine.
+
+    Of M and 1/M both are listed; exponents are 1 and 2, with signs.
+    """
+    library, X = problem.library, problem.X
+    columns = [i for i, x in enumerate(X) if np.ptp(x) > 0]
+    ranked = []
+    for size in range(1, min(len(columns), 5) + 1):
+        powers = (1, -1, 2, -2) if size <= 3 else (1, -1)
+        for chosen in combinations(columns, size):
+            for a in cartesian(powers, repeat=size):
+                degree = sum(map(abs, a))
+                if degree <= max(size, 4) or (size == 3 and degree == 6):
+                    ranked.append((degree + 0.1 * sum(p < 0 for p in a), chosen, a))
+    ranked.sort(key=lambda item: item[0])
+    found = []
+    for _, chosen, a in ranked[:limit]:
+        values = np.ones(problem.n_rows)
+        with np.errstate(all="ignore"):
+            for i, p in zip(chosen, a, strict=True):
+                values = values * X[i] ** p
+        factors = [(variable(library, i), float(p)) for i, p in zip(chosen, a, strict=True)]
+        found.append(Monomial(values, tuple((i, float(p)) for i, p in zip(chosen, a, strict=True)),
+                              lambda c, factors=factors: product(library, factors, c)))
+    for i, j in combinations(columns, 2):
+        for s in (1.0, -1.0):
+            difference = linear(library, [(1.0, variable(library, i)), (s, variable(library, j))])
+            if difference is not None:
+                found.append(Monomial(X[i] + s * X[j], (), lambda c, d=difference: product(library, [(d, 1.0)], c)))
+    for name in ("sin", "cos"):
+        if name not in library.operators:
+            continue
+        for i in columns:
+            wave = apply(library, name, variable(library, i))
+            values = getattr(np, name)(X[i])
+            for j in [None, *[j for j in columns if j != i]]:
+                for p in ((0.0,) if j is None else (1.0, -1.0)):
+                    with np.errstate(all="ignore"):
+                        column = values * (1.0 if j is None else X[j] ** p)
+                    factors = [(wave, 1.0)] + ([] if j is None else [(variable(library, j), p)])
+                    found.append(Monomial(column, (), lambda c, factors=factors: product(library, factors, c)))
+    return [m for m in found if np.isfinite(m.values).all() and np.ptp(m.values) > 0]
+
+
+class _Column(NamedTuple):
+    """A dictionary entry: shape, index of the argument, inner constant."""
+
+    shape: Shape
+    argument: int
+    inner: float
+
+
+def _logarithms(shape: Shape, u: np.ndarray) -> np.ndarray:
+    """Return what a factor adds to log|y|, for arguments of any shape of array."""
+    with np.errstate(all="ignore"):
+        return u if shape.name == "exp" else np.log(np.abs(shape.values(u)))
+
+
+class _Projection:
+    """log|y| and dictionary columns with the constant and the logarithms of the variables projected out."""
+
+    @np.errstate(all="ignore")
+    def __init__(self, problem: Problem, source=slice(None)):
+        self.source = source  # rows of the whole problem that this one holds
+        y = problem.y
+        level = 3.0 * problem.noise * np.std(y)
+        self.rows = np.abs(y) > level
+        self.variables = [i for i, x in enumerate(problem.X) if np.all(x != 0) and np.ptp(np.log(np.abs(x))) > 1e-9]
+        X = problem.X[:, self.rows]
+        self.z = np.log(np.abs(y[self.rows]))
+        self.w = np.abs(y[self.rows]) if problem.noise > 0 else np.ones(len(self.z))
+        if problem.noise > 0 and problem.weights is not None:
+            self.w = self.w * problem.weights[self.rows]
+        self.w = self.w / self.w.max()
+        self.L = np.column_stack([np.ones(len(self.z))] + [np.log(np.abs(X[i])) for i in self.variables])
+        self.Q = np.linalg.qr(self.L * self.w[:, None])[0]
+        self.left = self.project(self.z)
+
+    @np.errstate(all="ignore")
+    def project(self, columns: np.ndarray) -> np.ndarray:
+        """Return weighted columns minus their part in the span; columns are float64[R] or float64[R, n]."""
+        c = columns * (self.w if columns.ndim == 1 else self.w[:, None])
+        return c - self.Q @ (self.Q.T @ c)
+
+    @np.errstate(all="ignore")
+    def column(self, shape: Shape, u: np.ndarray) -> np.ndarray:
+        """Return the logarithm of a factor on the rows of the projection; `u` is float64[R] on all rows."""
+        return _logarithms(shape, u[self.rows])
+
+    @np.errstate(all="ignore")
+    def residual(self, columns: list[np.ndarray]) -> tuple[np.ndarray, float]:
+        """Return (coefficients, weighted root mean square) of the fit of log|y| with further columns."""
+        A = np.column_stack([self.L, *columns]) * self.w[:, None]
+        if not np.isfinite(A).all():
+            return np.zeros(A.shape[1]), np.inf
+        b, r = solve(A, self.z * self.w)
+        return b, float(np.sqrt(np.mean(r * r) / np.mean(self.w**2)))
+
+
+@np.errstate(all="ignore")
+def _screen(projection: _Projection, shapes: list[Shape], U: np.ndarray, inner) -> tuple[list[_Column], np.ndarray]:
+    """Return the useful columns of all shapes over ``inner * U``, and their projected and normalized values.
+
+    U is float64[R, m], on the rows of the projection; `inner` holds one constant per column of U.
+    """
+    columns, blocks = [], []
+    inner = np.broadcast_to(inner, U.shape[1])
+    for shape in shapes:
+        with np.errstate(all="ignore"):
+            raw = _logarithms(shape, U * inner)
+            index = np.flatnonzero(np.isfinite(raw).all(axis=0))
+            raw = raw[:, index]
+            P = projection.project(raw)
+            size = np.linalg.norm(P, axis=0)
+            # What lies in the span of the logarithms up to rounding says nothing.
+            useful = size > 1e-6 * np.linalg.norm(raw * projection.w[:, None], axis=0)
+        blocks.append(P[:, useful] / size[useful])
+        columns += [_Column(shape, int(m), float(inner[m])) for m in index[useful]]
+    return columns, np.hstack(blocks)
+
+
+@np.errstate(all="ignore")
+def _build(problem: Problem, projection: _Projection, monomials_, columns, b: np.ndarray) -> Expression | None:
+    """Return the expression of fitted logarithms with snapped exponents and the coefficient refitted, or None."""
+    library, y = problem.library, problem.y
+    exact = problem.noise == 0
+    tolerance = 1e-4 if exact else 0.15  # a wrong rounding fails the test in the space of y
+    powers = []
+    for v, pure in list(zip(b[1:], [True] * len(projection.variables) + [c.shape.name != "exp" for c in columns],
+                            strict=True)):
+        if pure:
+            snapped = next((np.round(q * v) / q for q in (1, 2, 3, 4) if abs(np.round(q * v) / q - v) < tolerance), None)
+            if snapped is None or abs(snapped) > 8:
+                return None
+            v = snapped
+        powers.append(float(v))
+    own, further = powers[:len(projection.variables)], powers[len(projection.variables):]
+    if any(p == 0 for p in further):
+        return None
+    value = np.ones(len(y))
+    with np.errstate(all="ignore"):
+        for i, a in zip(projection.variables, own, strict=True):
+            value = value * problem.X[i] ** a
+        factors = []
+        fractions: dict[int, float] = {}
+        plain, merged = [], []
+        for c, p in zip(columns, further, strict=True):
+            m = monomials_[c.argument]
+            if c.shape.name == "exp":
+                k = snap(p * c.inner, 1e-8 if exact else 1e-3)
+                value = value * np.exp(k * m.values)
+                inner = m.build(k)
+                e = None if inner is None else outer("exp", inner)
+                plain.append((e, 1.0))
+                merged.append((e, 1.0))
+                continue
+            k = snap(c.inner, 1e-8)
+            u = k * m.values
+            if c.shape.name in ("1+", "1-") and not 1e-10 < np.abs(u).max() < 1e10:
+                return None  # one of the two terms is lost in rounding: not a sum
+            # The exponent is known up to the sign of the base: an even root of a negative base has no meaning.
+            value = value * c.shape.values(u) ** p
+            inner = m.build(k)
+            plain.append((None if inner is None else c.shape.build(inner), p))
+            flip = c.shape.name == "1-" and p == round(p) and p % 2 == 1 and np.all(u > 1)
+            if flip:
+                plain[-1] = (linear(library, [(1.0, inner)], -1.0), p)
+                value = -value
+            merged.append(_common_denominator(library, c.shape, m, k, p, flip, fractions) or plain[-1])
+        weight = 1.0 if problem.weights is None or exact else problem.weights
+        scale = 1.0 / np.abs(y) if exact else weight
+        coefficient = float(np.sum(value * y * scale**2) / np.sum((value * scale) ** 2))
+        error = np.sqrt(np.mean(((coefficient * value - y) * scale) ** 2) / np.mean((y * scale) ** 2))
+    if not error < (1e-8 if exact else 0.5):
+        return None
+    coefficient = snap(coefficient, 1e-9 if exact else 0.1 * problem.noise)
+    options = []
+    for factors, shift in ((plain, {}), (merged, fractions)):
+        if any(e is None for e, _ in factors):
+            continue
+        total = dict(zip(projection.variables, own, strict=True))
+        for i, p in shift.items():
+            total[i] = total.get(i, 0.0) + p
+        options.append(product(library, [(variable(library, i), p) for i, p in total.items() if p] + factors, coefficient))
+    return shortest(options)
+
+
+def _common_denominator(library, shape: Shape, monomial: Monomial, k: float, p: float, flip: bool, shift: dict):
+    """Return (D + k*N, p) for (1 + k*N/D)**p, adding the exponents of D**-p to `shift`; None for other shapes."""
+    below = [(i, -a) for i, a in monomial.exponents if a < 0]
+    if shape.name not in ("1+", "1-") or not below:
+        return None
+    above = [(variable(library, i), a) for i, a in monomial.exponents if a > 0]
+    sign = k if shape.name == "1+" else -k
+    bottom = product(library, [(variable(library, i), a) for i, a in below])
+    top = product(library, above) if above else None
+    if bottom is None or (above and top is None):
+        return None
+    one = -1.0 if flip else 1.0
+    terms = [(one, bottom)] + ([(one * sign, top)] if above else [])
+    whole = linear(library, terms, 0.0 if above else one * sign)
+    if whole is None:
+        return None
+    for i, a in below:
+        shift[i] = shift.get(i, 0.0) - a * p
+    return whole, p
+
+
+@np.errstate(all="ignore")
+def _polish(projection: _Projection, shape: Shape, u: np.ndarray, log_k: float) -> tuple[float, float]:
+    """Return (log k, residual norm) after Gauss-Newton steps on the inner constant k and the exponent of the factor."""
+    step = 1e-5
+    best = (log_k, np.inf)
+    for _ in range(6):
+        here, above, below = (projection.column(shape, np.exp(log_k + d) * u) for d in (0.0, step, -step))
+        A = projection.project(np.column_stack([here, (above - below) / (2.0 * step)]))
+        if not np.isfinite(A).all():
+            break
+        length = np.linalg.norm(A, axis=0)
+        if not (length > 0).all():
+            break
+        size = length[0] ** 2
+        r = projection.left - A[:, 0] * (A[:, 0] @ projection.left / size)
+        norm = float(np.sqrt(r @ r))
+        if norm >= best[1]:
+            break
+        best = (log_k, norm)
+        b = np.linalg.lstsq(A / length, projection.left, rcond=1e-12)[0] / length
+        if b[0] == 0 or not abs(b[1] / b[0]) < 1.0:
+            break
+        log_k += b[1] / b[0]
+    return best
+
+
+@np.errstate(all="ignore")
+def _settle(projection: _Projection, shape: Shape, u: np.ndarray, log_k: float) -> float:
+    """Return log k for the exponent rounded to a half: nearly collinear columns trade one for the other."""
+    step = 1e-5
+    power = None
+    for _ in range(5):
+        here, above, below = (projection.column(shape, np.exp(log_k + d) * u) for d in (0.0, step, -step))
+        A = projection.project(np.column_stack([here, (above - below) / (2.0 * step)]))
+        size = A[:, 0] @ A[:, 0]
+        if not np.isfinite(A).all() or not size > 0:
+            break
+        if power is None:
+            free = A[:, 0] @ projection.left / size
+            power = np.round(2.0 * free) / 2.0
+            if power == 0 or abs(power - free) > 1e-2:
+                break
+        slope = power * A[:, 1]
+        change = slope @ (projection.left - power * A[:, 0]) / max(slope @ slope, 1e-300)
+        if not abs(change) < 0.3:
+            break
+        log_k += change
+    return log_k
+
+
+def _scan(whole: _Projection, screened: _Projection, shapes, monomials_, U: np.ndarray, deadline) -> list[_Column]:
+    """Return columns with a fitted inner constant, best first; U holds the arguments on the screening rows."""
+    grid = 10.0 ** np.arange(-5.0, 2.01, 0.2)
+    target = screened.left / np.linalg.norm(screened.left)
+    tuned = []
+    medians = np.median(np.abs(U), axis=0)
+    for shape in shapes:
+        if shape.name == "exp":
+            continue
+        best = []
+        for k in np.flatnonzero(medians > 0):
+            if time.perf_counter() > deadline:
+                return []
+            columns, P = _screen(screened, [shape], np.repeat(U[:, k:k + 1], len(grid), axis=1), grid / medians[k])
+            if columns:
+                gain = (P.T @ target) ** 2
+                j = int(np.argmax(gain))
+                best.append((float(gain[j]), int(k), columns[j].inner))
+        best.sort(reverse=True)
+        for gain, k, inner in best[:TRIED]:
+            if gain > 0.3:
+                log_k, norm = _polish(screened, shape, monomials_[k].values[screened.source], np.log(inner))
+                tuned.append((norm, _Column(shape, k, float(np.exp(log_k)))))
+    tuned.sort(key=lambda item: item[0])
+    found = []
+    for _, c in tuned[:TRIED]:
+        log_k, norm = _polish(whole, c.shape, monomials_[c.argument].values, np.log(c.inner))
+        log_k = _settle(whole, c.shape, monomials_[c.argument].values, log_k)
+        found.append((norm, c._replace(inner=float(np.exp(log_k)))))
+    found.sort(key=lambda item: item[0])
+    return [c for _, c in found]
+
+
+def factors(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
+    """Yield ``c * prod x_i**a_i * h(M)**b`` with one factor h, with an unknown constant inside h, and with two factors.
+
+    Parameters
+    ----------
+    problem : Problem
+    deadline : float
+        Of ``time.perf_counter``.
+    rng : numpy.random.Generator
+        Chooses the rows when there are many.
+    """
+    y = problem.y
+    if np.ptp(y) == 0 or problem.n_rows < problem.n_variables + 8 or (problem.noise == 0 and np.any(y == 0)):
+        return
+    if problem.n_rows > MAX_ROWS:
+        problem = problem.take(np.sort(rng.choice(problem.n_rows, MAX_ROWS, replace=False)))
+    whole = _Projection(problem)
+    rows = np.flatnonzero(whole.rows)
+    wanted = SCREEN_ROWS if problem.noise == 0 else 4 * SCREEN_ROWS
+    if len(rows) > wanted:
+        rows = np.sort(rng.choice(rows, wanted, replace=False))
+    if len(rows) < whole.L.shape[1] + 4:
+        return
+    screened = _Projection(problem.take(rows), rows)
+    size = np.linalg.norm(screened.left)
+    if size < 1e-9 * np.linalg.norm(screened.z * screened.w) + 1e-12:
+        return  # a power law
+    target = screened.left / size
+    monomials_ = arguments(problem)
+    U = np.column_stack([m.values[rows] for m in monomials_])[screened.rows]
+    shapes = _shapes(problem.library)
+    seen: set = set()
+
+    def confirm(groups) -> list[Expression]:
+        found = []
+        for columns in groups:
+            if time.perf_counter() > deadline:
+                break
+            b, error = whole.residual([whole.column(c.shape, c.inner * monomials_[c.argument].values) for c in columns])
+            if problem.noise == 0 and not error < 1e-8 * (1.0 + np.abs(whole.z).max()):
+                continue
+            candidate = _build(problem, whole, monomials_, columns, b)
+            candidate = presentable(candidate)
+            if candidate is not None and candidate not in seen:
+                seen.add(candidate)
+                found.append(candidate)
+        return sorted(found, key=lambda e: e.complexity)
+
+    pool: list[_Column] = []
+    pooled: list[np.ndarray] = []
+    simple = np.flatnonzero([k < 300 or not m.exponents for k, m in enumerate(monomials_)])
+    for k, inner in enumerate(INNER):
+        if time.perf_counter() > deadline:
+            return
+        chosen = np.arange(U.shape[1]) if k == 0 else simple
+        columns, P = _screen(screened, [s for s in shapes if k == 0 or s.name != "exp"], U[:, chosen], inner)
+        columns = [c._replace(argument=int(chosen[c.argument])) for c in columns]
+        gain = (P.T @ target) ** 2
+        best = np.argsort(-gain)[:TRIED if problem.noise == 0 else 3]
+        yield from confirm([columns[j]] for j in best if problem.noise > 0 or gain[j] > 1.0 - 1e-9)
+        if k < 3:
+            near = [j for j, c in enumerate(columns) if c.argument < (450 if c.shape.name in ("1+", "1-") else 60)
+                    or not monomials_[c.argument].exponents]
+            pool += [columns[j] for j in near]
+            pooled.append(P[:, near])
+    yield from confirm([c] for c in _scan(whole, screened, shapes, monomials_, U[:, :60], deadline)[:4])
+    P = np.hstack(pooled)
+    # Inner constants one by one: the Gram matrix of a block must stay small.
+    for lo in range(0, min(len(pool), 4 * PAIRED), PAIRED):
+        if time.perf_counter() > deadline:
+            return
+        block = P[:, lo:lo + PAIRED]
+        yield from confirm([pool[lo + i], pool[lo + j]] for i, j in best_pairs(block, target, TRIED)[0])
