@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsrm.cascade import stages
+from rsrm.expression import Expression, apply, number, variable
 from rsrm.objective import Objective
 from rsrm.problem import Problem
 from rsrm.refine import Refiner
@@ -103,6 +104,8 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
     work = problem
     if problem.n_rows > WORK_ROWS:
         work = problem.take(np.sort(rng.choice(problem.n_rows, WORK_ROWS, replace=False)))
+    for expression in _baseline(problem):  # whatever happens next, there is an answer
+        refiner.consider(expression, "baseline", state.elapsed)
     for name, expressions in stages(work, deadline, rng):
         state.stage = name
         for expression in expressions:
@@ -124,6 +127,14 @@ def begin(problem: Problem, expressions=()) -> State:
     for expression in expressions:
         state.pool.add(Candidate(expression, *state.objective.score(expression), 0.0, "warm start"))
     return state
+
+
+def _baseline(problem: Problem) -> list[Expression]:
+    """Return the mean of y (or the literal 1 where no number may be fitted) and the variables."""
+    library = problem.library
+    mean = float(np.average(problem.y, weights=None if problem.weights is None else problem.weights**2))
+    level = number(library, mean) if library.constants else apply(library, "1")
+    return [level, *(variable(library, i) for i in range(library.n_variables))]
 
 
 def _reason(state: State, options: Options) -> StopReason | None:
