@@ -15,12 +15,13 @@ import numpy as np
 from rsrm.expression import Expression
 from rsrm.forms import Reduction, propose
 from rsrm.problem import Problem
-from rsrm.surrogate import Surrogate, fit_surrogate
+from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate
 
 TEST_ROWS = 300
 FIT_ROWS = 2000
-WORSE = 5.0
-"""A reduction is confirmed if the held-out error grows by less than this factor, or stays tiny."""
+WORSE, WORSE_NOISY = 5.0, 1.3
+"""A reduction is confirmed if the held-out error grows by less than this factor, or stays tiny. Where the error is
+large it is mostly noise, which a right reduction does not add to."""
 TINY = 1e-9
 CHILDREN = 8
 TRIED = 24
@@ -65,7 +66,8 @@ def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Redu
                 found += 1
                 yield proposal, child, None
             continue
-        if model.error <= max(WORSE * surrogate.error, TINY):
+        worse = WORSE if surrogate.error < SMOOTH else WORSE_NOISY
+        if model.error <= max(worse * surrogate.error, TINY):
             found += 1
             yield proposal, child, model
 

@@ -14,6 +14,8 @@ from scipy.linalg import cho_factor, cho_solve
 MAX_TERMS = 500
 MAX_DEGREE = 14
 ROWS_PER_TERM = 2.5
+SMOOTH = 1e-3
+"""Held-out error above which smaller degrees are tried too: under noise they are better."""
 TRANSFORMS = ("log", "identity", "inverse", "square")
 """Targets that the model may be fitted to; tests on ratios of gradients do not depend on the choice."""
 
@@ -172,10 +174,15 @@ def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: i
     maps = [Columns.of(X, ratio) for ratio in (10.0, 1.2)]
     for columns in maps if (maps[0].logarithmic != maps[1].logarithmic).any() else maps[:1]:
         basis = _products(_chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
-        solution = _least_squares(basis[:, ~held], right[~held])
-        errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0))
-        k = int(np.argmin(errors))
-        if best is None or errors[k] < best.error:
-            name, t = targets[k]
-            best = Surrogate(columns, degree, solution[:, k] * np.std(t), name, float(errors[k]))
+        for d in range(degree, 0, -1):
+            # Terms are ordered by degree: a smaller model is a leading block of the same matrix.
+            if d < degree and (best is None or best.error < SMOOTH or d not in (1, 2, 3, 5)):
+                continue
+            basis = basis[:n_terms(X.shape[0], d)]
+            solution = _least_squares(basis[:, ~held], right[~held])
+            errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0))
+            k = int(np.argmin(errors))
+            if best is None or errors[k] < best.error:
+                name, t = targets[k]
+                best = Surrogate(columns, d, solution[:, k] * np.std(t), name, float(errors[k]))
     return best
