@@ -1,14 +1,16 @@
 """The order in which the stages of a search run.
 
-Cheap exact stages on the user's problem, the bank, reductions with the same stages as closings, then what is left of
-the time alternates between islands of the token-level agents and deeper banks and reductions.
+Cheap exact stages on the user's problem and the bank come first. Then, in turns of equal time, three sources go on
+until the time is up: reductions with the same stages as closings, a large bank, and islands of the token-level agents,
+which play on the user's problem and on the reduced problems that looked best.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rsrm.agents.island import Island
 from rsrm.bank_stages import bank_candidates
 from rsrm.direct import elementary, power_law, rational
 from rsrm.explore import explore
@@ -17,6 +19,13 @@ from rsrm.problem import Problem
 
 SMALL_BANK = ((4_000, 400),)
 LARGE_BANK = ((200_000, 2_000),)
+TURN = 0.5
+"""Seconds that a source runs before the next one gets its turn."""
+ISLAND_ROWS = 400
+ROUND = 20_000
+"""Expressions scored in one round of an island."""
+ARMS = 5
+"""Problems that islands play on besides the user's own."""
 
 
 def direct_stages(problem: Problem, deadline: float, rng) -> Iterator[Expression | None]:
@@ -29,14 +38,93 @@ def direct_stages(problem: Problem, deadline: float, rng) -> Iterator[Expression
 def close(problem: Problem, deadline: float, rng, deep: bool = False) -> Iterator[Expression | None]:
     """Yield expressions that close a reduced problem."""
     if not deep:
-        yield from direct_stages(problem, min(deadline, time.perf_counter() + 0.5), rng)
-    yield from bank_candidates(problem, min(deadline, time.perf_counter() + (3.0 if deep else 1.0)), rng,
+        yield from direct_stages(problem, min(deadline, time.perf_counter() + 1.0), rng)
+    yield from bank_candidates(problem, min(deadline, time.perf_counter() + (4.0 if deep else 2.0)), rng,
                                sizes=LARGE_BANK if deep else SMALL_BANK)
 
 
-def stages(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[tuple[str, Iterator]]:
-    """Yield (name, iterator of expressions or None) in the order in which they run."""
+def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
+           count: Callable[[int], None]) -> Iterator[tuple[str, Iterator]]:
+    """Yield (name, iterator of expressions or None) in the order in which they run.
+
+    Parameters
+    ----------
+    problem : Problem
+    limits : dict
+        Keyword arguments of :meth:`rsrm.agents.island.Island.create`.
+    deadline : float
+        ``time.perf_counter()`` value at which the search ends.
+    rng : numpy.random.Generator
+    count : callable
+        Told the number of expressions that compiled rounds have scored.
+    """
     yield "direct", direct_stages(problem, min(deadline, time.perf_counter() + 2.0), rng)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
-    yield "reductions", explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng)
-    yield "bank", bank_candidates(problem, deadline, rng, sizes=LARGE_BANK)
+    reduced: list[tuple[float, Problem]] = []
+    reductions = explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng, reduced)
+    for _ in range(4):
+        yield "reductions", _turn(reductions)
+    sources = {
+        "islands": islands(problem, reduced, limits, deadline, rng, count),
+        "reductions": reductions,
+        "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
+    }
+    while sources and time.perf_counter() < deadline:
+        for name in list(sources):
+            ended: list[bool] = []
+            yield name, _turn(sources[name], ended)
+            if ended:
+                del sources[name]
+
+
+def _turn(source: Iterator, ended: list | None = None) -> Iterator[Expression | None]:
+    """Yield from `source` for one turn; append to `ended` if it is exhausted."""
+    stop = time.perf_counter() + TURN
+    while time.perf_counter() < stop:
+        try:
+            expression = next(source)
+        except StopIteration:
+            if ended is not None:
+                ended.append(True)
+            return
+        yield expression
+
+
+def islands(problem: Problem, reduced: list[tuple[float, Problem]], limits: dict, deadline: float,
+            rng: np.random.Generator, count: Callable[[int], None]) -> Iterator[Expression | None]:
+    """Yield what islands find on the user's problem and on the best reduced ones, one round at a time.
+
+    Problems are chosen as in a bandit with upper confidence bounds: by how far a round lowered the log of the loss.
+    """
+    seeds = np.random.SeedSequence(int(rng.integers(2**32)))
+    arms: list[tuple[Problem, Island]] = []
+    known: set[int] = set()
+    gains, plays = [], []
+    while time.perf_counter() < deadline:
+        fresh = [problem] if not arms else [p for _, p in sorted(reduced, key=lambda r: r[0])[:ARMS]]
+        for p in fresh:
+            if len(arms) <= ARMS and id(p) not in known:
+                known.add(id(p))
+                arms.append((p, Island.create(_few_rows(p, rng), seed=seeds.spawn(1)[0], **limits)))
+                gains.append(0.0)
+                plays.append(0)
+        bound = [np.inf if n == 0 else g / n + np.sqrt(2.0 * np.log(sum(plays)) / n)
+                 for g, n in zip(gains, plays, strict=True)]
+        k = int(np.argmax(bound))
+        p, island = arms[k]
+        before, scored = float(island.hall.errors.min()), island.n_evaluations
+        improved = island.round(evaluations=ROUND)
+        count(island.n_evaluations - scored)
+        after = float(island.hall.errors.min())
+        plays[k] += 1
+        gains[k] += min(1.0, np.log(before / max(after, 1e-15))) if np.isfinite(before) and after < before else 0.0
+        for expression, _ in sorted(improved, key=lambda e: e[1]):
+            yield p.lift(expression)
+        yield None
+
+
+def _few_rows(problem: Problem, rng: np.random.Generator) -> Problem:
+    """Return the problem on at most ISLAND_ROWS rows."""
+    if problem.n_rows <= ISLAND_ROWS:
+        return problem
+    return problem.take(np.sort(rng.choice(problem.n_rows, ISLAND_ROWS, replace=False)))

@@ -73,7 +73,7 @@ def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Redu
 
 
 def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expression | None]], deadline: float, rng,
-            max_nodes: int = 60) -> Iterator[Expression | None]:
+            reduced: list[tuple[float, Problem]], max_nodes: int = 60) -> Iterator[Expression | None]:
     """Yield expressions for the user's problem found by closing reduced problems.
 
     Parameters
@@ -85,6 +85,8 @@ def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expressi
     deadline : float
         ``time.perf_counter()`` value at which to stop.
     rng : numpy.random.Generator
+    reduced : list of (float, Problem)
+        Filled with the reduced problems that were closed and their cost: others may search them further.
     max_nodes : int
         Bound on the number of reduced problems.
     """
@@ -106,6 +108,7 @@ def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expressi
             for expression in close(node, task == "deep"):
                 yield None if expression is None else node.lift(expression)
             if task == "close":
+                reduced.append((cost, node))
                 heapq.heappush(queue, (cost + DEEP, next(order), "deep", depth, cost, node, model))
             continue
         if model is None:

@@ -75,6 +75,10 @@ class State:
         """Expressions scored so far, by the stages' kernels and in full."""
         return self.n_search_evaluations + self.objective.n_evaluations
 
+    def count(self, n: int) -> None:
+        """Add `n` expressions that compiled rounds have scored."""
+        self.n_search_evaluations += n
+
     @property
     def best(self) -> Candidate | None:
         """The candidate that would be chosen now."""
@@ -104,9 +108,11 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
     work = problem
     if problem.n_rows > WORK_ROWS:
         work = problem.take(np.sort(rng.choice(problem.n_rows, WORK_ROWS, replace=False)))
+    limits = dict(max_size=options.max_size, max_depth=options.max_depth, max_constants=options.max_constants,
+                  nested_constraints=options.nested_constraints)
     for expression in _baseline(problem):  # whatever happens next, there is an answer
         refiner.consider(expression, "baseline", state.elapsed)
-    for name, expressions in stages(work, deadline, rng):
+    for name, expressions in stages(work, limits, deadline, rng, state.count):
         state.stage = name
         for expression in expressions:
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:
