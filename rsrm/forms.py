@@ -7,7 +7,10 @@ only. Here A is read off the data instead of mined: with a gradient of the unkno
 * *factor*: ``d log y / d log A(x_i)`` constant, hence ``y = A**p * f``; with ``exp`` as A, ``y = exp(p A) * f``;
 * *term*: ``d g(y) / d A(x_i)`` constant for an invertible g, hence ``y = g_inverse(c A + f)``;
 * *merge*: ``(dy / dA(x_i)) / (dy / dB(x_j))`` constant, hence y depends on x_i and x_j through ``A + c B`` only, which
-  for logarithmic A and B is the product ``a * b**c``.
+  for logarithmic A and B is the product ``a * b**c``;
+* *scale*: the two derivatives are linearly related, hence ``y = A**p * f(A * B**c)`` or ``y = p A + f(A + c B)``;
+* *shear*: the ratio of two derivatives is a function C of a third column, hence x_i and x_j act through
+  ``x_i + c C(x_k) x_j``.
 
 Each test costs a few dot products; what passes is confirmed by the caller, who refits the surrogate.
 """
@@ -23,6 +26,8 @@ from rsrm.library import Library
 from rsrm.problem import Problem
 from rsrm.simplify import fraction
 
+SHEARS = ("id", "square", "inv", "sqrt", "cos", "sin")
+"""Functions of the third column that shears try."""
 LOOSE = 0.3
 """Tests with a relative spread above this are not proposed at all."""
 
@@ -104,7 +109,7 @@ class Reduction:
     Attributes
     ----------
     kind : str
-        "drop", "factor", "term" or "merge".
+        "drop", "factor", "term", "merge", "scale" or "shear".
     spread : float
         Relative spread of what must be constant; 0 would be a perfect test.
     cost : float
@@ -214,6 +219,8 @@ def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray) -> Iterato
         for i in range(D):
             for j in range(i + 1, D):
                 yield from _merges(problem, i, j, gradient, slopes)
+                yield from _scales(problem, i, j, y, gradient, slopes)
+                yield from _shears(problem, i, j, X, gradient)
 
 
 def _separations(problem: Problem, i: int, y, gradient, slopes) -> Iterator[Reduction]:
@@ -288,7 +295,19 @@ def _merges(problem: Problem, i: int, j: int, gradient, slopes) -> Iterator[Redu
                             lambda a=a, b=b, c=c: _merged(problem, i, j, keep, a, b, c))
 
 
+def _tail(column: np.ndarray) -> float:
+    """Return how far the largest value stands out."""
+    size = np.abs(column)
+    return float(size.max() / max(np.median(size), 1e-300)) if np.isfinite(size).all() else np.inf
+
+
 def _merged(problem: Problem, i: int, j: int, keep, a: Form, b: Form, c: float) -> Problem | None:
+    extra = _merged_column(problem, i, j, a, b, c)
+    return None if extra is None else reduced(problem, keep, [extra])
+
+
+def _merged_column(problem: Problem, i: int, j: int, a: Form, b: Form, c: float) -> tuple | None:
+    """Return (values, expression) of the column that stands for x_i and x_j, or None."""
     library = problem.library
     f, g = a.build(variable(library, i)), b.build(variable(library, j))
     if f is None or g is None:
@@ -297,6 +316,10 @@ def _merged(problem: Problem, i: int, j: int, keep, a: Form, b: Form, c: float) 
         x, z = a.value(problem.X[i]), b.value(problem.X[j])
         if a.logarithmic and b.logarithmic:
             column, expression = x * np.sign(z) ** (c % 2) * np.abs(z) ** c, product(library, [(f, 1.0), (g, c)])
+            turned = np.abs(z) ** -c / x * np.sign(z) ** (c % 2)
+            if c < 0 and _tail(turned) < _tail(column):
+                # z/x and x/z carry the same information; the one that stays bounded is the smoother argument.
+                column, expression = turned, product(library, [(f, -1.0), (g, -c)])
             if c != round(c):
                 # (x**q) * (z**p) with whole p and q keeps the index a rational function where it is one.
                 pq = fraction(c, 1e-12, 4)
@@ -314,6 +337,91 @@ def _merged(problem: Problem, i: int, j: int, keep, a: Form, b: Form, c: float) 
                 return None
             column = (x if a.logarithmic else np.sign(z) ** (c % 2) * np.abs(z) ** c) * np.exp(exponent)
             expression = product(library, [(base, power_), (grown, 1.0)])
+    return None if expression is None else (column, expression)
+
+
+def relation(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float]:
+    """Return (c, p, spread) with v close to ``c (u - p)``; spread is infinite where that says nothing."""
+    good = np.isfinite(u) & np.isfinite(v)
+    if good.sum() < max(8, 0.5 * len(u)):
+        return 0.0, 0.0, np.inf
+    u, v = u[good], v[good]
+    a, b = u - u.mean(), v - v.mean()
+    aa, ab, bb = a @ a, a @ b, b @ b
+    # If one of them is constant, the simpler tests have it.
+    if aa <= 1e-6 * (u @ u) or bb <= 1e-6 * (v @ v) or not np.isfinite(aa * bb):
+        return 0.0, 0.0, np.inf
+    c = ab / aa
+    return float(c), float(u.mean() - v.mean() / c) if c else 0.0, float(np.sqrt(max(0.0, 1.0 - ab * ab / (aa * bb))))
+
+
+def _scales(problem: Problem, i: int, j: int, y, gradient, slopes) -> Iterator[Reduction]:
+    """Yield the reductions ``y = A**p f(A B**c)`` and ``y = p A + f(A + c B)``."""
+    log, plain, square = FORMS[0], FORMS[1], FORMS[2]
+    for form, z in ((log, y), (plain, 1.0), (square, 1.0)):
+        n = FORMS.index(form)
+        if form is log and ((y == 0).any() or (problem.X[i] == 0).any()):
+            continue
+        c, p, spread = relation(gradient[i] / slopes[i][n] / z, gradient[j] / slopes[j][n] / z)
+        c, p = simple(c, spread), simple(p, spread)
+        if spread >= LOOSE or c == 0 or p == 0 or abs(c) > 8 or (form is log and abs(p) > 8):
+            continue
+        cost = spread + 0.05 + sum(0.0 if fraction(v, 1e-12, 4) else 0.1 for v in (c, p)) + form.cost / 5
+        yield Reduction("scale", spread, cost, (i, j), f"scale {form.name}: p={p:g}, x{i} {c:+g} x{j}",
+                        lambda form=form, c=c, p=p: _scaled(problem, i, j, form, c, p))
+
+
+def _scaled(problem: Problem, i: int, j: int, form: Form, c: float, p: float) -> Problem | None:
+    keep = [k for k in range(problem.n_variables) if k not in (i, j)]
+    merged = _merged_column(problem, i, j, form, form, c)
+    base = form.build(variable(problem.library, i))
+    if merged is None or base is None:
+        return None
+    with np.errstate(all="ignore"):
+        value = form.value(problem.X[i])
+        if form.logarithmic:
+            if p != round(p) and (value <= 0).any():
+                return None
+            factor = np.abs(value) ** p * (np.sign(value) if p % 2 == 1 else 1.0)
+            y, weights = problem.y / factor, _weighted(problem, 1.0 / factor)
+        else:
+            y, weights = problem.y - p * value, problem.weights
+    if not np.isfinite(y).all():
+        return None
+
+    def wrap(f: Expression) -> Expression | None:
+        if form.logarithmic:
+            return product(problem.library, [(base, p), (f, 1.0)])
+        return linear(problem.library, [(p, base), (1.0, f)])
+
+    return reduced(problem, keep, [merged], y, weights, wrap)
+
+
+def _shears(problem: Problem, i: int, j: int, X, gradient) -> Iterator[Reduction]:
+    """Yield merges of columns i and j into ``x_i + c C(x_k) x_j``."""
+    for k in range(problem.n_variables):
+        if k in (i, j):
+            continue
+        for a, b in ((i, j), (j, i)):
+            for form in FORMS:
+                if form.name not in SHEARS:
+                    continue
+                c, spread = proportion(gradient[b], gradient[a] * form.value(X[k]))
+                c = simple(c, spread)
+                if spread < LOOSE and c != 0 and np.isfinite(c):
+                    odd = 0.0 if c in (1.0, -1.0) else 0.05 if fraction(c, 1e-12, 4) else 0.15
+                    yield Reduction("shear", spread, spread + 0.1 + form.cost / 5 + odd, (a, b),
+                                    f"shear x{a} {c:+g} {form.name}(x{k}) x{b}",
+                                    lambda a=a, b=b, k=k, c=c, form=form: _sheared(problem, a, b, k, form, c))
+
+
+def _sheared(problem: Problem, i: int, j: int, k: int, form: Form, c: float) -> Problem | None:
+    library = problem.library
+    f = form.build(variable(library, k))
+    inner = None if f is None else product(library, [(f, 1.0), (variable(library, j), 1.0)])
+    expression = None if inner is None else linear(library, [(1.0, variable(library, i)), (c, inner)])
     if expression is None:
         return None
-    return reduced(problem, keep, [(column, expression)])
+    with np.errstate(all="ignore"):
+        column = problem.X[i] + c * form.value(problem.X[k]) * problem.X[j]
+    return reduced(problem, [n for n in range(problem.n_variables) if n not in (i, j)], [(column, expression)])

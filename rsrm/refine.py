@@ -74,8 +74,7 @@ class Refiner:
         for k in range(len(best.expression.constants)):
             value = best.expression.constants[k]
             tried = {float(value)}
-            for tolerance in TOLERANCES:
-                simple = snap(value, tolerance)
+            for simple in (0.0, *(snap(value, tolerance) for tolerance in TOLERANCES)):
                 if simple in tried:
                     continue
                 tried.add(simple)
