@@ -164,7 +164,7 @@ def close_linear(problem: Problem, target: Target, terms: list[Expression], inte
     spread = np.linalg.norm(w * (t - np.average(t, weights=w * w + 1e-300)))
     size = np.linalg.norm(w * t)
     kept = np.arange(len(A))
-    for _ in range(3):
+    while True:  # ends because every further turn drops a term
         a = least_squares(A[kept], t, w)
         share = np.abs(a) * np.linalg.norm(A[kept] * w, axis=1)
         small = share < (SMALL_TERM * size if problem.noise == 0.0 else 0.1 * problem.noise * spread)
