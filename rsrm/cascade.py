@@ -7,44 +7,49 @@ which play on the user's problem and on the reduced problems that looked best.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from rsrm.agents.island import Island
 from rsrm.bank_stages import bank_candidates
-from rsrm.direct import elementary, power_law, rational
+from rsrm.direct import STAGES
 from rsrm.explore import explore
 from rsrm.expression import Expression
 from rsrm.problem import Problem
+from rsrm.surrogate import fit_surrogate
 
 SMALL_BANK = ((4_000, 400),)
 LARGE_BANK = ((200_000, 2_000),)
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 ISLAND_ROWS = 400
+SURROGATE_ROWS = 2000
+EXACT_NOISE = 1e-7
+"""Losses below this are not looked at as noise."""
 ROUND = 20_000
 """Expressions scored in one round of an island."""
 ARMS = 5
 """Problems that islands play on besides the user's own."""
 
 
-def direct_stages(problem: Problem, deadline: float, rng) -> Iterator[Expression | None]:
-    """Yield from the closed-form solvers, cheap ones first."""
-    for stage in (elementary, power_law, rational):
-        yield from stage(problem, deadline, rng)
+def direct_stages(problem: Problem, deadline: float, rng, each: float) -> Iterator[Expression | None]:
+    """Yield from the closed-form solvers, cheap ones first, `each` for so many seconds at most."""
+    for stage in STAGES:
+        yield from stage(problem, min(deadline, time.perf_counter() + each), rng)
         yield None
 
 
 def close(problem: Problem, deadline: float, rng, deep: bool = False) -> Iterator[Expression | None]:
     """Yield expressions that close a reduced problem."""
     if not deep:
-        yield from direct_stages(problem, min(deadline, time.perf_counter() + 1.0), rng)
+        yield from direct_stages(problem, deadline, rng, 0.5)
     yield from bank_candidates(problem, min(deadline, time.perf_counter() + (4.0 if deep else 2.0)), rng,
                                sizes=LARGE_BANK if deep else SMALL_BANK)
 
 
 def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
-           count: Callable[[int], None]) -> Iterator[tuple[str, Iterator]]:
+           count: Callable[[int], None], loss: Callable[[], float]) -> Iterator[tuple[str, Iterator]]:
     """Yield (name, iterator of expressions or None) in the order in which they run.
 
     Parameters
@@ -57,16 +62,19 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     rng : numpy.random.Generator
     count : callable
         Told the number of expressions that compiled rounds have scored.
+    loss : callable
+        Returns the least NRMSE found so far: an upper bound on the noise.
     """
-    yield "direct", direct_stages(problem, min(deadline, time.perf_counter() + 2.0), rng)
+    yield "direct", direct_stages(problem, deadline, rng, 2.0)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     reduced: list[tuple[float, Problem]] = []
-    reductions = explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng, reduced)
+    reductions = _reductions(problem, deadline, rng, reduced)
     for _ in range(4):
         yield "reductions", _turn(reductions)
     sources = {
         "islands": islands(problem, reduced, limits, deadline, rng, count),
         "reductions": reductions,
+        "noisy": noisy(problem, deadline, rng, loss),
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
     }
     while sources and time.perf_counter() < deadline:
@@ -75,6 +83,32 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
             yield name, _turn(sources[name], ended)
             if ended:
                 del sources[name]
+
+
+def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterator[Expression | None]:
+    return explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng, reduced)
+
+
+def noisy(problem: Problem, deadline: float, rng, loss: Callable[[], float]) -> Iterator[Expression | None]:
+    """Yield what the stages find when they are told that y has noise, as much as the best loss leaves room for."""
+    noise = min(loss(), noise_level(problem, rng))
+    if noise < EXACT_NOISE:
+        return
+    problem = replace(problem, noise=noise)
+    yield from direct_stages(problem, deadline, rng, 4.0)
+    yield from bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
+    yield from _reductions(problem, deadline, rng, [])
+
+
+def noise_level(problem: Problem, rng: np.random.Generator) -> float:
+    """Return an upper bound on the noise of y in units of its standard deviation: the error of a smooth model."""
+    model = fit_surrogate(*_sample(problem, rng), transforms=("identity",))
+    return 1.0 if model is None else min(model.error, 1.0)
+
+
+def _sample(problem: Problem, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    few = _few_rows(problem, rng, SURROGATE_ROWS)
+    return few.X, few.y
 
 
 def _turn(source: Iterator, ended: list | None = None) -> Iterator[Expression | None]:
@@ -105,7 +139,7 @@ def islands(problem: Problem, reduced: list[tuple[float, Problem]], limits: dict
         for p in fresh:
             if len(arms) <= ARMS and id(p) not in known:
                 known.add(id(p))
-                arms.append((p, Island.create(_few_rows(p, rng), seed=seeds.spawn(1)[0], **limits)))
+                arms.append((p, Island.create(_few_rows(p, rng, ISLAND_ROWS), seed=seeds.spawn(1)[0], **limits)))
                 gains.append(0.0)
                 plays.append(0)
         bound = [np.inf if n == 0 else g / n + np.sqrt(2.0 * np.log(sum(plays)) / n)
@@ -123,8 +157,8 @@ def islands(problem: Problem, reduced: list[tuple[float, Problem]], limits: dict
         yield None
 
 
-def _few_rows(problem: Problem, rng: np.random.Generator) -> Problem:
-    """Return the problem on at most ISLAND_ROWS rows."""
-    if problem.n_rows <= ISLAND_ROWS:
+def _few_rows(problem: Problem, rng: np.random.Generator, rows: int) -> Problem:
+    """Return the problem on at most `rows` rows."""
+    if problem.n_rows <= rows:
         return problem
-    return problem.take(np.sort(rng.choice(problem.n_rows, ISLAND_ROWS, replace=False)))
+    return problem.take(np.sort(rng.choice(problem.n_rows, rows, replace=False)))

@@ -112,7 +112,7 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
                   nested_constraints=options.nested_constraints)
     for expression in _baseline(problem):  # whatever happens next, there is an answer
         refiner.consider(expression, "baseline", state.elapsed)
-    for name, expressions in stages(work, limits, deadline, rng, state.count):
+    for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss):
         state.stage = name
         for expression in expressions:
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:
