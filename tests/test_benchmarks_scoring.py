@@ -270,12 +270,12 @@ def test_time_limit():
 def test_time_limit_rings_again_when_a_destructor_swallows_it():
     class Deaf:
         def __del__(self):
-            time.sleep(0.15)
+            time.sleep(0.3)
 
     def forever():
+        Deaf()
         while True:
-            Deaf()
-            time.sleep(0.05)
+            time.sleep(0.01)
 
     start = time.perf_counter()
     assert limited(0.1, forever, default="late") == "late"

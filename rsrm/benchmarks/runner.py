@@ -188,7 +188,8 @@ def _receive(worker: _Worker, settings: Settings) -> dict[str, Any] | None:
     try:
         message = worker.connection.recv()
     except (EOFError, ConnectionResetError):
-        return _failure(worker, settings, "crash")
+        worker.process.join()
+        return _failure(worker, settings, f"crash, exit code {worker.process.exitcode}")
     if worker.task is None:
         worker.ready = True
         return None
