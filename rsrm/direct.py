@@ -11,13 +11,14 @@ import numpy as np
 
 from rsrm.compose import constant, linear, product, snap
 from rsrm.expression import Expression, apply, variable
-from rsrm.factors import factors
-from rsrm.polynomial import rational
+from rsrm.factors import factors, more_factors
+from rsrm.polynomial import generalized_rational, rational
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit, solve
 from rsrm.sparse import noisy_sums, projected, small_sums, subset
 from rsrm.targets import relative_weights, transformed
 from rsrm.terms import compose_sum, presentable, monomials, variable_generators
+from rsrm.tuned import tuned_sums
 
 MAX_ROWS = 1000
 """Rows used by a power law."""
@@ -145,5 +146,6 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
                 return
 
 
-STAGES = (elementary, power_law, rational, factors, projected, small_sums, noisy_sums)
+STAGES = (elementary, power_law, rational, factors, projected, small_sums, more_factors, generalized_rational, tuned_sums,
+          noisy_sums)
 """All direct stages, cheapest first."""

@@ -366,8 +366,62 @@ def _scan(whole: _Projection, screened: _Projection, shapes, monomials_, U: np.n
     return [c for _, c in found]
 
 
+class _Search:
+    """What the stages on factors share: projections, arguments and the confirmation of candidates."""
+
+    def __init__(self, problem: Problem, deadline: float, rng: np.random.Generator):
+        if problem.n_rows > MAX_ROWS:
+            problem = problem.take(np.sort(rng.choice(problem.n_rows, MAX_ROWS, replace=False)))
+        self.problem, self.deadline = problem, deadline
+        self.whole = _Projection(problem)
+        rows = np.flatnonzero(self.whole.rows)
+        wanted = SCREEN_ROWS if problem.noise == 0 else 4 * SCREEN_ROWS
+        if len(rows) > wanted:
+            rows = np.sort(rng.choice(rows, wanted, replace=False))
+        self.screened = _Projection(problem.take(rows), rows)
+        size = np.linalg.norm(self.screened.left)
+        # Nothing is left behind a power law.
+        law = size < 1e-9 * np.linalg.norm(self.screened.z * self.screened.w) + 1e-12
+        self.usable = len(rows) >= self.whole.L.shape[1] + 4 and not law
+        if self.usable:
+            self.target = self.screened.left / size
+            self.monomials = arguments(problem)
+            self.U = np.column_stack([m.values[rows] for m in self.monomials])
+            self.shapes = _shapes(problem.library)
+            self.seen: set = set()
+
+    def expired(self) -> bool:
+        return time.perf_counter() > self.deadline
+
+    def screen(self, inner: float, chosen: np.ndarray, shapes: list[Shape]):
+        """Return columns and normalized values for one inner constant and some of the arguments."""
+        columns, P = _screen(self.screened, shapes, self.U[:, chosen], inner)
+        return [c._replace(argument=int(chosen[c.argument])) for c in columns], P
+
+    def confirm(self, groups) -> list[Expression]:
+        """Return the expressions of those groups of columns that fit, shortest first."""
+        found = []
+        for columns in groups:
+            if self.expired():
+                break
+            logs = [self.whole.column(c.shape, c.inner * self.monomials[c.argument].values) for c in columns]
+            b, error = self.whole.residual(logs)
+            if self.problem.noise == 0 and not error < 1e-8 * (1.0 + np.abs(self.whole.z).max()):
+                continue
+            candidate = presentable(_build(self.problem, self.whole, self.monomials, columns, b))
+            if candidate is not None and candidate not in self.seen:
+                self.seen.add(candidate)
+                found.append(candidate)
+        return sorted(found, key=lambda e: e.complexity)
+
+
+def _applies(problem: Problem) -> bool:
+    y = problem.y
+    return np.ptp(y) > 0 and problem.n_rows >= problem.n_variables + 8 and (problem.noise > 0 or bool(np.all(y != 0)))
+
+
 def factors(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
-    """Yield ``c * prod x_i**a_i * h(M)**b`` with one factor h, with an unknown constant inside h, and with two factors.
+    """Yield ``c * prod x_i**a_i * h(k*M)**b`` with one factor h and a simple inner constant k.
 
     Parameters
     ----------
@@ -377,65 +431,46 @@ def factors(problem: Problem, deadline: float, rng: np.random.Generator) -> Iter
     rng : numpy.random.Generator
         Chooses the rows when there are many.
     """
-    y = problem.y
-    if np.ptp(y) == 0 or problem.n_rows < problem.n_variables + 8 or (problem.noise == 0 and np.any(y == 0)):
+    if not _applies(problem):
         return
-    if problem.n_rows > MAX_ROWS:
-        problem = problem.take(np.sort(rng.choice(problem.n_rows, MAX_ROWS, replace=False)))
-    whole = _Projection(problem)
-    rows = np.flatnonzero(whole.rows)
-    wanted = SCREEN_ROWS if problem.noise == 0 else 4 * SCREEN_ROWS
-    if len(rows) > wanted:
-        rows = np.sort(rng.choice(rows, wanted, replace=False))
-    if len(rows) < whole.L.shape[1] + 4:
+    search = _Search(problem, deadline, rng)
+    if not search.usable:
         return
-    screened = _Projection(problem.take(rows), rows)
-    size = np.linalg.norm(screened.left)
-    if size < 1e-9 * np.linalg.norm(screened.z * screened.w) + 1e-12:
-        return  # a power law
-    target = screened.left / size
-    monomials_ = arguments(problem)
-    U = np.column_stack([m.values[rows] for m in monomials_])[screened.rows]
-    shapes = _shapes(problem.library)
-    seen: set = set()
-
-    def confirm(groups) -> list[Expression]:
-        found = []
-        for columns in groups:
-            if time.perf_counter() > deadline:
-                break
-            b, error = whole.residual([whole.column(c.shape, c.inner * monomials_[c.argument].values) for c in columns])
-            if problem.noise == 0 and not error < 1e-8 * (1.0 + np.abs(whole.z).max()):
-                continue
-            candidate = _build(problem, whole, monomials_, columns, b)
-            candidate = presentable(candidate)
-            if candidate is not None and candidate not in seen:
-                seen.add(candidate)
-                found.append(candidate)
-        return sorted(found, key=lambda e: e.complexity)
-
-    pool: list[_Column] = []
-    pooled: list[np.ndarray] = []
-    simple = np.flatnonzero([k < 300 or not m.exponents for k, m in enumerate(monomials_)])
+    simple = np.flatnonzero([k < 300 or not m.exponents for k, m in enumerate(search.monomials)])
     for k, inner in enumerate(INNER):
-        if time.perf_counter() > deadline:
+        if search.expired():
             return
-        chosen = np.arange(U.shape[1]) if k == 0 else simple
-        columns, P = _screen(screened, [s for s in shapes if k == 0 or s.name != "exp"], U[:, chosen], inner)
-        columns = [c._replace(argument=int(chosen[c.argument])) for c in columns]
-        gain = (P.T @ target) ** 2
+        chosen = np.arange(search.U.shape[1]) if k == 0 else simple
+        columns, P = search.screen(inner, chosen, [s for s in search.shapes if k == 0 or s.name != "exp"])
+        gain = (P.T @ search.target) ** 2
         best = np.argsort(-gain)[:TRIED if problem.noise == 0 else 3]
-        yield from confirm([columns[j]] for j in best if problem.noise > 0 or gain[j] > 1.0 - 1e-9)
-        if k < 3:
-            near = [j for j, c in enumerate(columns) if c.argument < (450 if c.shape.name in ("1+", "1-") else 60)
-                    or not monomials_[c.argument].exponents]
-            pool += [columns[j] for j in near]
-            pooled.append(P[:, near])
-    yield from confirm([c] for c in _scan(whole, screened, shapes, monomials_, U[:, :60], deadline)[:4])
+        yield from search.confirm([columns[j]] for j in best if problem.noise > 0 or gain[j] > 1.0 - 1e-9)
+
+
+def more_factors(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
+    """Yield ``c * prod x_i**a_i`` times one factor with an unknown inner constant, then times two factors."""
+    if not _applies(problem):
+        return
+    search = _Search(problem, deadline, rng)
+    if not search.usable:
+        return
+    tuned = _scan(search.whole, search.screened, search.shapes, search.monomials, search.U[:, :60], deadline)
+    yield from search.confirm([c] for c in tuned[:4])
+    pool: list[_Column] = []
+    pooled = []
+    loose = [k for k, m in enumerate(search.monomials) if not m.exponents]
+    for inner in INNER[:3]:
+        for names, count in ((("1+", "1-"), 450), (None, 60)):
+            shapes = [s for s in search.shapes if (s.name in ("1+", "1-")) == (names is not None)
+                      and (inner == 1.0 or s.name != "exp")]
+            chosen = np.array(sorted({*range(min(count, len(search.monomials))), *loose}))
+            columns, P = search.screen(inner, chosen, shapes)
+            pool += columns
+            pooled.append(P)
     P = np.hstack(pooled)
-    # Inner constants one by one: the Gram matrix of a block must stay small.
+    # Pairs within a block of columns only: the Gram matrix must stay small.
     for lo in range(0, min(len(pool), 4 * PAIRED), PAIRED):
-        if time.perf_counter() > deadline:
+        if search.expired():
             return
-        block = P[:, lo:lo + PAIRED]
-        yield from confirm([pool[lo + i], pool[lo + j]] for i, j in best_pairs(block, target, TRIED)[0])
+        pairs, _ = best_pairs(P[:, lo:lo + PAIRED], search.target, TRIED)
+        yield from search.confirm([pool[lo + i], pool[lo + j]] for i, j in pairs)

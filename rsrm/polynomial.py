@@ -222,11 +222,17 @@ def _bases(generators: list[Generator], rows: int, degree: int) -> tuple[Terms, 
     return P, Q
 
 
+def _rows(problem: Problem, rng: np.random.Generator) -> Problem | None:
+    """Return the problem on the rows for the linear algebra, or None where the stages do not apply."""
+    if problem.noise > 0 or problem.n_rows < 5 or np.ptp(problem.y) == 0:
+        return None
+    if problem.n_rows > MAX_ROWS:
+        problem = problem.take(np.sort(rng.choice(problem.n_rows, MAX_ROWS, replace=False)))
+    return problem
+
+
 def rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
     """Yield polynomials, quotients of polynomials, and allowed functions of them, that fit noise-free data exactly.
-
-    First in the variables, for y and for its transforms; then with sines, exponentials, logarithms or roots of single
-    variables as further generators.
 
     Parameters
     ----------
@@ -236,24 +242,34 @@ def rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Ite
     rng : numpy.random.Generator
         Chooses the rows when there are many.
     """
-    if problem.noise > 0 or problem.n_rows < 5 or np.ptp(problem.y) == 0:
+    part = _rows(problem, rng)
+    generators = [] if part is None else variable_generators(part)
+    if not generators:
         return
-    if problem.n_rows > MAX_ROWS:
-        problem = problem.take(np.sort(rng.choice(problem.n_rows, MAX_ROWS, replace=False)))
-    base = variable_generators(problem)
+    degree = {1: 12, 2: 8, 3: 6, 4: 5}.get(len(generators), 4)
+    P, Q = _bases(generators, part.n_rows, degree)
+    for target in targets(part):
+        if time.perf_counter() > deadline:
+            return
+        yield from rational_forms(P, Q, target, deadline)
+
+
+def generalized_rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
+    """Yield what :func:`rational` yields, with functions of single variables as further generators.
+
+    Sines and cosines, then exponentials, logarithms, roots, hyperbolic tangents and absolute values, for y and its square.
+    """
+    part = _rows(problem, rng)
+    base = [] if part is None else variable_generators(part)
     if not base:
         return
-    everything = list(targets(problem))
-    families: list[list[Generator]] = [[]]
     for names in (("sin", "cos"), ("exp",), ("log",), ("sqrt",), ("tanh",), ("abs",)):
-        extra = function_generators(problem, names)
-        if extra:
-            families.append(extra)
-    for k, extra in enumerate(families):
+        extra = function_generators(part, names)
+        if not extra:
+            continue
         generators = base + extra
-        degree = {1: 12, 2: 8, 3: 6, 4: 5}.get(len(generators), 4)
-        P, Q = _bases(generators, problem.n_rows, degree)
-        for target in everything if k == 0 else everything[:2]:
+        P, Q = _bases(generators, part.n_rows, {2: 8, 3: 6, 4: 5}.get(len(generators), 4))
+        for target in list(targets(part))[:2]:
             if time.perf_counter() > deadline:
                 return
             yield from rational_forms(P, Q, target, deadline)

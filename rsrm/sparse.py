@@ -104,7 +104,7 @@ def dictionary(problem: Problem, limit: int, functions=FUNCTIONS) -> Terms:
             ranked.append((d, factors))
     single = [i for i in range(n) if np.all(X[columns[i]] != 0)]
     for i in single:
-        for p in (1.0, 2.0):
+        for p in (1.0, 2.0, 3.0):
             ranked.append((1.0 + p, ((i, -p),)))
             ranked += [(1.2 + p + q, tuple(sorted(((i, -p), (j, q))))) for j in range(n) for q in (1.0, 2.0) if j != i]
     for level, w in waves:

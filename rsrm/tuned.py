@@ -1,0 +1,312 @@
+"""Sums with unknown constants inside their terms, by variable projection.
+
+``y = polynomial + sum_k (multipliers) * g_k(u; theta_k)``: for fixed theta the coefficients are linear and are projected
+out (Golub & Pereyra 1973). theta is scanned on a grid adapted to the range of u, one block of columns at a time, and all
+blocks are then refined together by Gauss-Newton steps with Kaufman's simplification of the Jacobian.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm.compose import linear, outer, product, snap
+from rsrm.expression import Expression, variable
+from rsrm.problem import Problem
+from rsrm.regression import eliminate, exact_fit, snap_fit
+from rsrm.targets import relative_weights
+from rsrm.terms import Generator, Terms, compose_sum, monomials, presentable, variable_generators
+
+MAX_ROWS = 200
+"""Rows used by the scan."""
+DEPTH = 3
+"""Blocks with an unknown constant at most."""
+BEAM = 3
+"""First blocks that are followed up."""
+CONVERGED = 1e-10
+
+
+class Family(NamedTuple):
+    """A one-parameter family of functions g(u; theta): values (several columns), grid of theta, expressions."""
+
+    name: str
+    values: Callable[[np.ndarray, float], list[np.ndarray]]
+    grid: Callable[[np.ndarray], np.ndarray]
+    build: Callable[[Expression, float], list[Expression | None]]
+    sums: bool  # whether sums of variables are tried as arguments
+
+
+def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.ndarray:
+    k = np.geomspace(low, high, n) / np.ptp(u)
+    return np.concatenate([k, -k]) if signed else k
+
+
+def _poles(u: np.ndarray) -> np.ndarray:
+    """Return shifts c that keep u + c away from zero on either side of the data."""
+    g = np.geomspace(1e-3, 30.0, 36) * np.ptp(u)
+    return np.concatenate([g - u.min(), -g - u.max()])
+
+
+def _right(u: np.ndarray) -> np.ndarray:
+    return np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.min()
+
+
+def _families(library) -> list[Family]:
+    names = set(library.operators)
+    shifted = lambda e, c: linear(library, [(1.0, e)], c)  # noqa: E731
+    power = lambda e, p: None if e is None else product(library, [(e, p)])  # noqa: E731
+    call = lambda name, e: None if e is None else outer(name, e)  # noqa: E731
+    scaled = lambda e, k: product(library, [(e, 1.0)], k)  # noqa: E731
+    found = []
+    if "sin" in names and "cos" in names:
+        found.append(Family("wave", lambda u, k: [np.sin(k * u), np.cos(k * u)],
+                            lambda u: np.linspace(0.5, 60.0, 120) / np.ptp(u),
+                            lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True))
+    if "exp" in names:
+        found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
+                            lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))], False))
+        found.append(Family("logistic", lambda u, a: [1.0 / (1.0 + a * np.exp(-u))],
+                            lambda u: np.exp(np.linspace(u.min() - 2.0, u.max() + 2.0, 24)) if np.ptp(u) < 30 else np.ones(1),
+                            lambda e, a: [power(linear(library, [(a, call("exp", scaled(e, -1.0)))], 1.0), -1.0)], False))
+    if "tanh" in names or "exp" in names:
+        found.append(Family("tanh", lambda u, k: [np.tanh(k * u)], lambda u: _rates(u, 0.5, 200.0, 30, False),
+                            lambda e, k: [call("tanh", scaled(e, k))], True))
+    for p in (1.0, 2.0, 4.0):
+        found.append(Family(f"pole{p:.0f}", lambda u, c, p=p: [1.0 / (u**p + c)], lambda u, p=p: _poles(u**p),
+                            lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False))
+    if "log" in names:
+        found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))], False))
+    if "sqrt" in names:
+        found.append(Family("sqrt", lambda u, c: [np.sqrt(u + c)], _right, lambda e, c: [call("sqrt", shifted(e, c))],
+                            False))
+    if "abs" in names:
+        found.append(Family("abs", lambda u, c: [np.abs(u + c)], lambda u: -np.quantile(u, np.linspace(0.02, 0.98, 49)),
+                            lambda e, c: [call("abs", shifted(e, c))], False))
+    return found
+
+
+class Block(NamedTuple):
+    """One family over one argument, with its parameter."""
+
+    family: Family
+    argument: int
+    theta: float
+
+
+class _Model:
+    """Base columns, multipliers and arguments of a problem."""
+
+    def __init__(self, problem: Problem):
+        library = problem.library
+        generators = variable_generators(problem)
+        n = len(generators)
+        degree = 3 if n <= 2 and problem.n_rows > 40 else 2 if problem.n_rows > 4 * n * n else 1
+        self.base = monomials(generators, degree)
+        self.generators = generators
+        self.multipliers = [np.ones(problem.n_rows)] + [g.values for g in generators]
+        if problem.n_rows < 10 * n:
+            self.multipliers = self.multipliers[:1]
+        self.arguments = list(generators)
+        for size in (2, 3):
+            for chosen in combinations(range(n), size):
+                for signs in ((1.0, 1.0, 1.0), (1.0, -1.0, 1.0)) if size == 2 else ((1.0, 1.0, 1.0),):
+                    e = linear(library, [(s, generators[i].expression) for s, i in zip(signs, chosen, strict=False)])
+                    v = sum(s * generators[i].values for s, i in zip(signs, chosen, strict=False))
+                    if e is not None and n <= 6 and np.ptp(v) > 0:
+                        self.arguments.append(Generator(v, e))
+        if n == 1:
+            square = product(library, [(generators[0].expression, 2.0)])
+            if square is not None:
+                self.arguments.append(Generator(generators[0].values ** 2, square))
+        elif n == 2:
+            for g in generators:
+                square = product(library, [(g.expression, 2.0)])
+                if square is not None:
+                    self.arguments.append(Generator(g.values**2, square))
+        self.families = _families(library)
+        scale = np.sqrt(np.mean(self.base.values**2, axis=0))
+        self.columns = self.base.values / np.where(scale > 0, scale, 1.0)
+
+    @np.errstate(all="ignore")
+    def block(self, b: Block, theta: float | None = None) -> np.ndarray:
+        """Return the columns of a block, float64[R, g * multipliers]."""
+        values = b.family.values(self.arguments[b.argument].values, b.theta if theta is None else theta)
+        return np.column_stack([g * m for g in values for m in self.multipliers])
+
+
+@np.errstate(all="ignore")
+def _scan(model: _Model, z: np.ndarray, blocks: list[Block], deadline: float) -> list[tuple[float, Block]]:
+    """Return (unexplained share, block) of the best theta of every family and argument, best first."""
+    A = np.hstack([model.columns, *(model.block(b) for b in blocks)])
+    A = A / np.linalg.norm(A, axis=0)
+    if not np.isfinite(A).all():
+        return []
+    U, s, _ = np.linalg.svd(A, full_matrices=False)
+    Q = U[:, s > 1e-10 * s[0]]
+    r = z - Q @ (Q.T @ z)
+    total = r @ r
+    found = []
+    for k, argument in enumerate(model.arguments):
+        simple = argument.expression.length == 1 or argument.expression.length == 3 and len(model.generators) == 1
+        for family in model.families:
+            if time.perf_counter() > deadline:
+                return []
+            if not (simple or family.sums):
+                continue
+            grid = family.grid(argument.values)
+            raw = np.stack([np.column_stack([g * m for g in family.values(argument.values, t) for m in model.multipliers])
+                            for t in grid])  # [T, R, b]
+            finite = np.isfinite(raw).all(axis=(1, 2))
+            raw, grid = raw[finite], grid[finite]
+            if len(grid) == 0:
+                continue
+            raw = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+            P = raw - np.einsum("rq,tqb->trb", Q, np.einsum("rq,trb->tqb", Q, raw, optimize=True), optimize=True)
+            gram = np.einsum("tra,trb->tab", P, P, optimize=True)
+            gram = gram + 1e-10 * np.eye(gram.shape[1])
+            b = np.einsum("trb,r->tb", P, r)
+            if not (np.isfinite(gram).all() and np.isfinite(b).all()):
+                continue
+            gain = np.einsum("tb,tb->t", b, np.linalg.solve(gram, b[:, :, None])[:, :, 0])
+            t = int(np.argmax(gain))
+            found.append((float(1.0 - gain[t] / total), Block(family, k, float(grid[t]))))
+    found.sort(key=lambda item: item[0])
+    return found
+
+
+@np.errstate(all="ignore")
+def _refine(model: _Model, z: np.ndarray, blocks: list[Block], deadline: float) -> tuple[list[Block], float]:
+    """Return the blocks after Gauss-Newton steps on all parameters, and the relative residual."""
+    norm = np.linalg.norm(z)
+
+    def fit(thetas):
+        parts = [model.block(b, t) for b, t in zip(blocks, thetas, strict=True)]
+        A = np.hstack([model.columns, *parts])
+        size = np.linalg.norm(A, axis=0)
+        A = A / size
+        if not np.isfinite(A).all():
+            return None
+        c = np.linalg.lstsq(A, z, rcond=1e-13)[0]
+        r = z - A @ c
+        return A, c / size, r, float(np.linalg.norm(r) / norm)
+
+    thetas = np.array([b.theta for b in blocks])
+    now = fit(thetas)
+    if now is None:
+        return blocks, np.inf
+    for _ in range(25):
+        if time.perf_counter() > deadline or now[3] < 1e-15:
+            break
+        A, c, r, error = now
+        at = model.columns.shape[1]
+        slopes = []
+        for b, theta in zip(blocks, thetas, strict=True):
+            h = 1e-6 * max(abs(theta), 1e-6)
+            up, down = model.block(b, theta + h), model.block(b, theta - h)
+            width = up.shape[1]
+            slopes.append((up - down) @ c[at:at + width] / (2.0 * h))
+            at += width
+        S = np.column_stack(slopes)
+        size = np.linalg.norm(S, axis=0)
+        if not np.isfinite(S).all() or not (size > 0).all():
+            break
+        step = np.linalg.lstsq(np.hstack([A, S / size]), r, rcond=1e-13)[0][A.shape[1]:] / size
+        step = np.clip(step, -0.5 * np.abs(thetas), 0.5 * np.abs(thetas))
+        for _ in range(6):
+            after = fit(thetas + step)
+            if after is not None and after[3] < error:
+                break
+            step = 0.5 * step
+        else:
+            break
+        thetas, now = thetas + step, after
+        if now[3] > 0.999 * error and now[3] > 1e-8:
+            break
+    return [b._replace(theta=float(t)) for b, t in zip(blocks, thetas, strict=True)], now[3]
+
+
+def _compose(model: _Model, problem: Problem, blocks: list[Block], exact: bool) -> Expression | None:
+    """Return the expression of the sparse fit with the given blocks, their parameters snapped where that changes nothing."""
+    generators = list(model.generators)
+    factors = list(model.base.factors)
+    columns = [model.base.values]
+    for b in blocks:
+        theta = snap(b.theta, 1e-7 if exact else 1e-2 * problem.noise)
+        values = b.family.values(model.arguments[b.argument].values, theta)
+        if b.family.name == "exp":
+            values = [np.exp(theta * model.arguments[b.argument].values)]
+        for v, e in zip(values, b.family.build(model.arguments[b.argument].expression, theta), strict=True):
+            if e is None or not np.isfinite(v).all():
+                return None
+            generators.append(Generator(v, e))
+            g = len(generators) - 1
+            for k, m in enumerate(model.multipliers):
+                factors.append(((g, 1.0),) if k == 0 else tuple(sorted(((g, 1.0), (k - 1, 1.0)))))
+                columns.append((v * m)[:, None])
+    terms = Terms(np.hstack(columns), factors, generators)
+    if exact:
+        weights = relative_weights(problem.y)
+        fit = exact_fit(terms, problem.y, weights)
+    else:
+        weights = np.ones(problem.n_rows) if problem.weights is None else problem.weights
+        fit = next(iter(eliminate(terms, problem.y, weights, keep=1)), None)
+    if fit is None or len(fit.support) > 12:
+        return None
+    fit = snap_fit(terms, fit, problem.y, weights, 1e-7 if exact else 0.1 * problem.noise)
+    return compose_sum(terms, fit.support, fit.coefficients)
+
+
+def tuned_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
+    """Yield a low-degree polynomial plus up to three terms with an unknown inner constant each.
+
+    Terms are sines and cosines, exponentials, logistic functions, tanh, poles, logarithms, roots and absolute values of
+    one variable (or a sum of variables), alone or times a variable.
+
+    Parameters
+    ----------
+    problem : Problem
+    deadline : float
+        Of ``time.perf_counter``.
+    rng : numpy.random.Generator
+        Chooses the rows when there are many.
+    """
+    if problem.n_rows < 12 or np.ptp(problem.y) == 0:
+        return
+    exact = problem.noise == 0
+    rows = MAX_ROWS if exact else 4 * MAX_ROWS
+    part = problem
+    if problem.n_rows > rows:
+        part = problem.take(np.sort(rng.choice(problem.n_rows, rows, replace=False)))
+    if not variable_generators(part):
+        return
+    model = _Model(part)
+    z = part.y / np.std(part.y)
+    floor = CONVERGED if exact else 1.1 * problem.noise
+    starts = [[block] for _, block in _scan(model, z, [], deadline)[:BEAM]]
+    for depth in range(1, DEPTH + 1):
+        refined = []
+        for blocks in starts:
+            if time.perf_counter() > deadline:
+                return
+            blocks, error = _refine(model, z, blocks, deadline)
+            refined.append((error, blocks))
+        refined.sort(key=lambda item: item[0])
+        found = []
+        for error, blocks in refined:
+            if error < floor:
+                candidate = presentable(_compose(model, part, blocks, exact))
+                if candidate is not None:
+                    found.append(candidate)
+        if found:
+            yield from sorted(found, key=lambda e: e.complexity)
+            return
+        if depth == DEPTH:
+            return
+        starts = []
+        width = len(model.columns[0]) + (depth + 1) * 2 * len(model.multipliers)
+        if width > part.n_rows - 4:
+            return
+        for _, blocks in refined[:2]:
+            starts += [[*blocks, block] for _, block in _scan(model, z, blocks, deadline)[:2]]
