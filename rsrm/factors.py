@@ -464,9 +464,10 @@ def more_factors(problem: Problem, deadline: float, rng: np.random.Generator) ->
             shapes = [s for s in search.shapes if (s.name in ("1+", "1-")) == (names is not None)
                       and (inner == 1.0 or s.name != "exp")]
             chosen = np.array(sorted({*range(min(count, len(search.monomials))), *loose}))
-            columns, P = search.screen(inner, chosen, shapes)
-            pool += columns
-            pooled.append(P)
+            if shapes:
+                columns, P = search.screen(inner, chosen, shapes)
+                pool += columns
+                pooled.append(P)
     P = np.hstack(pooled)
     # Pairs within a block of columns only: the Gram matrix must stay small.
     for lo in range(0, min(len(pool), 4 * PAIRED), PAIRED):

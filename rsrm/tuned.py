@@ -23,8 +23,10 @@ MAX_ROWS = 200
 """Rows used by the scan."""
 DEPTH = 3
 """Blocks with an unknown constant at most."""
-BEAM = 3
-"""First blocks that are followed up."""
+BEAM = 5
+"""Sets of blocks that are refined and followed up at every depth."""
+FOLLOWED = 4
+"""Further blocks that each set is tried with."""
 CONVERGED = 1e-10
 
 
@@ -96,49 +98,80 @@ class Block(NamedTuple):
 
 
 class _Model:
-    """Base columns, multipliers and arguments of a problem."""
+    """Base columns, multipliers, arguments and the scanned columns of all families.
 
-    def __init__(self, problem: Problem):
-        library = problem.library
+    Parameters
+    ----------
+    problem : Problem
+    degree : int
+        Of the polynomial that every sum contains.
+    multiplied : bool
+        Whether functions of single variables are also tried times a variable.
+    """
+
+    def __init__(self, problem: Problem, degree: int, multiplied: bool):
         generators = variable_generators(problem)
-        n = len(generators)
-        degree = 3 if n <= 2 and problem.n_rows > 40 else 2 if problem.n_rows > 4 * n * n else 1
         self.base = monomials(generators, degree)
         self.generators = generators
-        self.multipliers = [np.ones(problem.n_rows)] + [g.values for g in generators]
-        if problem.n_rows < 10 * n:
-            self.multipliers = self.multipliers[:1]
-        self.arguments = list(generators)
-        for size in (2, 3):
-            for chosen in combinations(range(n), size):
-                for signs in ((1.0, 1.0, 1.0), (1.0, -1.0, 1.0)) if size == 2 else ((1.0, 1.0, 1.0),):
-                    e = linear(library, [(s, generators[i].expression) for s, i in zip(signs, chosen, strict=False)])
-                    v = sum(s * generators[i].values for s, i in zip(signs, chosen, strict=False))
-                    if e is not None and n <= 6 and np.ptp(v) > 0:
-                        self.arguments.append(Generator(v, e))
-        if n == 1:
-            square = product(library, [(generators[0].expression, 2.0)])
-            if square is not None:
-                self.arguments.append(Generator(generators[0].values ** 2, square))
-        elif n == 2:
-            for g in generators:
-                square = product(library, [(g.expression, 2.0)])
-                if square is not None:
-                    self.arguments.append(Generator(g.values**2, square))
-        self.families = _families(library)
         scale = np.sqrt(np.mean(self.base.values**2, axis=0))
         self.columns = self.base.values / np.where(scale > 0, scale, 1.0)
+        self.multipliers = [np.ones(problem.n_rows)] + ([g.values for g in generators] if multiplied else [])
+        self.arguments = list(generators)
+        self._compound_arguments(problem.library)
+        self._tabulate(_families(problem.library))
+
+    def _compound_arguments(self, library):
+        """Add sums of two and three variables, and squares when there are few variables, to the arguments."""
+        generators = self.generators
+        n = len(generators)
+        for size in (2, 3) if n <= 6 else ():
+            for chosen in combinations(generators, size):
+                for signs in ((1.0, 1.0), (1.0, -1.0)) if size == 2 else ((1.0, 1.0, 1.0),):
+                    e = linear(library, [(s, g.expression) for s, g in zip(signs, chosen, strict=True)])
+                    v = sum(s * g.values for s, g in zip(signs, chosen, strict=True))
+                    if e is not None and np.ptp(v) > 0:
+                        self.arguments.append(Generator(v, e))
+        for g in generators if n <= 2 else ():
+            square = product(library, [(g.expression, 2.0)])
+            if square is not None:
+                self.arguments.append(Generator(g.values**2, square))
+
+    def width(self, argument: int) -> int:
+        """Return how many multipliers the functions of an argument take."""
+        return len(self.multipliers) if argument < len(self.generators) else 1
+
+    @np.errstate(all="ignore")
+    def _tabulate(self, families):
+        """Evaluate every family on its grid over every argument: normalized columns, theta by theta."""
+        self.table: list[tuple[Family, int, np.ndarray, int, int]] = []  # family, argument, thetas, columns each, start
+        columns, start = [], 0
+        for k, argument in enumerate(self.arguments):
+            for family in families:
+                if k >= len(self.generators) and not family.sums:
+                    continue
+                thetas = []
+                for theta in family.grid(argument.values):
+                    values = self.block(Block(family, k, float(theta)))
+                    values = values / np.linalg.norm(values, axis=0)
+                    if np.isfinite(values).all():
+                        thetas.append(float(theta))
+                        columns.append(values)
+                if thetas:
+                    width = columns[-1].shape[1]
+                    self.table.append((family, k, np.array(thetas), width, start))
+                    start += width * len(thetas)
+        self.tabulated = np.hstack(columns) if columns else np.empty((len(self.columns), 0))
 
     @np.errstate(all="ignore")
     def block(self, b: Block, theta: float | None = None) -> np.ndarray:
-        """Return the columns of a block, float64[R, g * multipliers]."""
+        """Return the columns of a block, float64[R, functions * multipliers]."""
         values = b.family.values(self.arguments[b.argument].values, b.theta if theta is None else theta)
-        return np.column_stack([g * m for g in values for m in self.multipliers])
+        return np.column_stack([g * m for g in values for m in self.multipliers[:self.width(b.argument)]])
 
 
 @np.errstate(all="ignore")
-def _scan(model: _Model, z: np.ndarray, blocks: list[Block], deadline: float) -> list[tuple[float, Block]]:
-    """Return (unexplained share, block) of the best theta of every family and argument, best first."""
+def _scan(model: _Model, z: np.ndarray, blocks: list[Block], kind: str) -> list[tuple[float, Block]]:
+    """Return (unexplained share, block) of the best theta of every family of a kind and argument, best first."""
     A = np.hstack([model.columns, *(model.block(b) for b in blocks)])
     A = A / np.linalg.norm(A, axis=0)
     if not np.isfinite(A).all():
@@ -148,30 +181,16 @@ def _scan(model: _Model, z: np.ndarray, blocks: list[Block], deadline: float) ->
     r = z - Q @ (Q.T @ z)
     total = r @ r
     found = []
-    for k, argument in enumerate(model.arguments):
-        simple = argument.expression.length == 1 or argument.expression.length == 3 and len(model.generators) == 1
-        for family in model.families:
-            if time.perf_counter() > deadline:
-                return []
-            if not (simple or family.sums):
-                continue
-            grid = family.grid(argument.values)
-            raw = np.stack([np.column_stack([g * m for g in family.values(argument.values, t) for m in model.multipliers])
-                            for t in grid])  # [T, R, b]
-            finite = np.isfinite(raw).all(axis=(1, 2))
-            raw, grid = raw[finite], grid[finite]
-            if len(grid) == 0:
-                continue
-            raw = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-            P = raw - np.einsum("rq,tqb->trb", Q, np.einsum("rq,trb->tqb", Q, raw, optimize=True), optimize=True)
-            gram = np.einsum("tra,trb->tab", P, P, optimize=True)
-            gram = gram + 1e-10 * np.eye(gram.shape[1])
-            b = np.einsum("trb,r->tb", P, r)
-            if not (np.isfinite(gram).all() and np.isfinite(b).all()):
-                continue
-            gain = np.einsum("tb,tb->t", b, np.linalg.solve(gram, b[:, :, None])[:, :, 0])
-            t = int(np.argmax(gain))
-            found.append((float(1.0 - gain[t] / total), Block(family, k, float(grid[t]))))
+    for family, argument, thetas, width, start in model.table:
+        if not family.name.startswith(kind):
+            continue
+        part = model.tabulated[:, start:start + width * len(thetas)]
+        part = (part - Q @ (Q.T @ part)).reshape(len(z), len(thetas), width)
+        gram = np.einsum("rta,rtb->tab", part, part) + 1e-10 * np.eye(width)
+        b = np.einsum("rtb,r->tb", part, r)
+        gain = np.einsum("tb,tb->t", b, np.linalg.solve(gram, b[:, :, None])[:, :, 0])
+        t = int(np.argmax(gain))
+        found.append((float(1.0 - gain[t] / total), Block(family, argument, float(thetas[t]))))
     found.sort(key=lambda item: item[0])
     return found
 
@@ -242,7 +261,7 @@ def _compose(model: _Model, problem: Problem, blocks: list[Block], exact: bool) 
                 return None
             generators.append(Generator(v, e))
             g = len(generators) - 1
-            for k, m in enumerate(model.multipliers):
+            for k, m in enumerate(model.multipliers[:model.width(b.argument)]):
                 factors.append(((g, 1.0),) if k == 0 else tuple(sorted(((g, 1.0), (k - 1, 1.0)))))
                 columns.append((v * m)[:, None])
     terms = Terms(np.hstack(columns), factors, generators)
@@ -274,39 +293,59 @@ def tuned_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     """
     if problem.n_rows < 12 or np.ptp(problem.y) == 0:
         return
-    exact = problem.noise == 0
-    rows = MAX_ROWS if exact else 4 * MAX_ROWS
+    rows = MAX_ROWS if problem.noise == 0 else 4 * MAX_ROWS
     part = problem
     if problem.n_rows > rows:
         part = problem.take(np.sort(rng.choice(problem.n_rows, rows, replace=False)))
     if not variable_generators(part):
         return
-    model = _Model(part)
+    n = len(variable_generators(part))
     z = part.y / np.std(part.y)
+    settings = [(1, False)]
+    if part.n_rows > 2 * (n + 1) * (n + 6):
+        settings.append((2, True))
+    seen: set = set()
+    for degree, multiplied in settings:
+        if time.perf_counter() > deadline:
+            return
+        model = _Model(part, degree, multiplied)
+        # All families together first; then one kind at a time, which a greedy choice cannot lead astray so easily.
+        for kind in ("", "pole", "logistic", "exp", "wave"):
+            for candidate in _search(model, part, z, kind, deadline):
+                if candidate not in seen:
+                    seen.add(candidate)
+                    yield candidate
+            if seen:
+                return
+
+
+def _search(model: _Model, problem: Problem, z: np.ndarray, kind: str, deadline: float) -> Iterator[Expression]:
+    """Yield the sums that converge, fewest blocks first: a beam search over sets of blocks."""
+    exact = problem.noise == 0
     floor = CONVERGED if exact else 1.1 * problem.noise
-    starts = [[block] for _, block in _scan(model, z, [], deadline)[:BEAM]]
+    starts = [[block] for _, block in _scan(model, z, [], kind)[:2 * BEAM]]
     for depth in range(1, DEPTH + 1):
-        refined = []
+        refined, found = [], []
         for blocks in starts:
             if time.perf_counter() > deadline:
                 return
             blocks, error = _refine(model, z, blocks, deadline)
             refined.append((error, blocks))
-        refined.sort(key=lambda item: item[0])
-        found = []
-        for error, blocks in refined:
             if error < floor:
-                candidate = presentable(_compose(model, part, blocks, exact))
+                candidate = presentable(_compose(model, problem, blocks, exact))
                 if candidate is not None:
                     found.append(candidate)
+                    if len(found) == 2:
+                        break
         if found:
             yield from sorted(found, key=lambda e: e.complexity)
             return
-        if depth == DEPTH:
+        width = model.columns.shape[1] + (depth + 1) * 2 * len(model.multipliers)
+        if depth == DEPTH or width > problem.n_rows - 4:
             return
+        refined.sort(key=lambda item: item[0])
         starts = []
-        width = len(model.columns[0]) + (depth + 1) * 2 * len(model.multipliers)
-        if width > part.n_rows - 4:
-            return
-        for _, blocks in refined[:2]:
-            starts += [[*blocks, block] for _, block in _scan(model, z, blocks, deadline)[:2]]
+        for _, blocks in refined[:BEAM]:
+            if time.perf_counter() > deadline:
+                return
+            starts += [[*blocks, block] for _, block in _scan(model, z, blocks, kind)[:FOLLOWED]]
