@@ -34,6 +34,7 @@ SAME = [
     (sp.log(x * y), sp.log(x) + sp.log(y), box(1, 3, 2)),
     (sp.sqrt(x), x ** F(0.5), box(0, 4)),
     (2.5 * x**4 - 1.3 * x, F(2.5 + 1e-9) * x**4 - F(1.3) * x, box(-3, 3)),
+    (x - y, sp.sqrt(x**2 - 2 * x * y + y**2), box([3, 1], [4, 2], 2)),
     ((x**3 - 1) / (x - 1), x**2 + x + 1, box(-1, 0.9)),
 ]
 
@@ -131,6 +132,11 @@ def test_rule_of_srbench():
     assert not srbench_rule(F(4.0), F(5.0), X, rng)
     assert not srbench_rule(F(1.38e-23) * x, F(1.38e-23) * y, X, rng)
     assert round_floats(F(2.00004) * x + F(0.00009) * y) == 2 * x
+
+
+def test_the_sign_counts_on_the_box():
+    assert not judge(x - y, sp.sqrt(x**2 - 2 * x * y + y**2), box(1, 4, 2)).same_form
+    assert not judge(x * y, -x * y, box(1, 4, 2)).same_law
 
 
 def test_constant_law():

@@ -15,6 +15,7 @@ contribute 1e-12 of the value. The witness therefore looks at three places.
   still passes. A term for which no such rows are found in 80,000 is not judged. The terms of the equation found are
   judged in the same way, so that nothing may be added that the law does not have, rounding residue apart.
 
+Out of reach absolute values are compared: sqrt(u**2) is u where the box has u > 0, and the box itself decides the sign.
 Rows on which the law has no finite real value are left out; rows on which only the equation found has none are errors.
 """
 
@@ -155,7 +156,7 @@ def _agree_in_reach(law: sp.Expr, found: sp.Expr, picks: list[np.ndarray]) -> bo
         columns = _columns(rows)
         target, value = evaluate(law, columns), evaluate(found, columns)
         with np.errstate(all="ignore"):
-            close = np.abs(value - target) <= REACH_TOLERANCE * np.abs(target)
+            close = np.abs(np.abs(value) - np.abs(target)) <= REACH_TOLERANCE * np.abs(target)
         if np.mean(close) < _REACH_SHARE:
             return False
     return True
