@@ -15,8 +15,9 @@ contribute 1e-12 of the value. The witness therefore looks at three places.
   still passes. A term for which no such rows are found in 80,000 is not judged. The terms of the equation found are
   judged in the same way, so that nothing may be added that the law does not have, rounding residue apart.
 
-Out of reach absolute values are compared: sqrt(u**2) is u where the box has u > 0, and the box itself decides the sign.
-Rows on which the law has no finite real value are left out; rows on which only the equation found has none are errors.
+Outside the box absolute values are compared: sqrt(u**2) is u where the box has u > 0, and the box itself decides the
+sign. Rows on which the law has no finite real value are left out; rows on which only the equation found has none are
+errors.
 """
 
 from typing import NamedTuple
@@ -87,10 +88,12 @@ def term_size(expression: sp.Expr, columns: dict[str, np.ndarray]) -> np.ndarray
         return np.broadcast_to(np.asarray(walk(expression), dtype=float), (rows,))
 
 
-def _agree_closely(law: sp.Expr, found: sp.Expr, X: np.ndarray) -> bool:
+def _agree_closely(law: sp.Expr, found: sp.Expr, X: np.ndarray, signed: bool) -> bool:
     columns = _columns(X)
     with np.errstate(all="ignore"):
         target, value, size = evaluate(law, columns), evaluate(found, columns), term_size(law, columns)
+        if not signed:
+            target, value = np.abs(target), np.abs(value)
         judged = np.isfinite(target) & (np.abs(target) < _HUGE) & (size > 0)
         if judged.sum() < _MIN_ROWS:
             return True
@@ -201,7 +204,7 @@ def witness(law: sp.Expr, found: sp.Expr, X: np.ndarray, rng: np.random.Generato
 def _has_values_of(law: sp.Expr, found: sp.Expr, X: np.ndarray, rng: np.random.Generator) -> bool:
     around = np.repeat(X, -(-200 // len(X)), axis=0)
     around = around * 2.0 ** rng.uniform(-1, 1, around.shape)
-    if not (_agree_closely(law, found, X) and _agree_closely(law, found, around)):
+    if not (_agree_closely(law, found, X, signed=True) and _agree_closely(law, found, around, signed=False)):
         return False
     if not _agree_in_reach(law, found, reach_rows(law, X, rng)):
         return False

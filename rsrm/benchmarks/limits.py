@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-
 # An exception raised within a destructor is lost: the alarm rings until it is heard.
 _AGAIN_SECONDS = 0.1
 

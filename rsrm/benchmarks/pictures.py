@@ -170,6 +170,6 @@ def accuracy_against_complexity(rows: Sequence[dict[str, Any]]) -> Any:
     axes.text(0.995, 1.3e-3, "R² = 0.999", transform=axes.get_yaxis_transform(), ha="right", fontsize=8, color=_GREY)
     axes.set(yscale="log", xlabel="nodes of the equation / nodes of the law", ylabel="1 − R² on test rows")
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:.0f}")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     return figure

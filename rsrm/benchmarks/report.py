@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from rsrm.benchmarks.catalogue import SUITES
+from rsrm.benchmarks.catalogue import SUITES, load_suite
 from rsrm.benchmarks.runner import read_rows
 from rsrm.benchmarks.summary import summarize
 
@@ -43,7 +43,7 @@ def by_suite(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, float, bool], li
 
 
 def comparisons(rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], float]]:
-    """Published groups of which every suite has results, each with our figure.
+    """Published groups of which every problem has a result, each with our figure.
 
     Strogatz counts with the original files where both are there, and SRBench's groups leave out the four problems that
     SRBench does.
@@ -54,8 +54,9 @@ def comparisons(rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], fl
         for suite in group["suites"]:
             there = [row for row in rows if row["suite"] == suite and row["settings"]["noise"] == group["noise"]]
             original = [row for row in there if row["settings"]["data_dir"]]
-            mine += (original if suite == "strogatz" and original else there) or [{"suite": None}]
-        if any(row["suite"] is None for row in mine):
+            mine += original if suite == "strogatz" and original else there
+        wanted = {(suite, problem.name) for suite in group["suites"] for problem in load_suite(suite)}
+        if {(row["suite"], row["problem"]) for row in mine} != wanted:
             continue
         if "feynman" in group["suites"]:
             mine = [row for row in mine if row["problem"] not in _NOT_IN_SRBENCH]
