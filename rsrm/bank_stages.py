@@ -21,6 +21,7 @@ from rsrm.bank import Bank
 from rsrm.closing import (
     MONOMIAL_OUTER, Match, Target, close_linear, close_product, column, judge, product_expression, targets,
 )
+from rsrm.dictionary import sums_of_products
 from rsrm.expression import Expression, variable
 from rsrm.matching import (
     distinct_projections, join_products, match_pairs, match_products, orthonormal, residual_direction,
@@ -359,8 +360,9 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
         for match in ask(Question(problem, bank, deadline, n_pairs)):
             yield match.expression
         if n == 0:
-            for match in nested(problem, deadline, rng):
-                yield match.expression
+            for stage in (nested, sums_of_products):
+                for match in stage(problem, deadline, rng):
+                    yield match.expression
 
 
 def explained(problem: Problem, expressions) -> np.ndarray:

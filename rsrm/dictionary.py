@@ -1,8 +1,8 @@
 """A dictionary of monomials times shapes, and targets ``y**p / M`` projected on it.
 
-Laws of physics are often sums of a few products: ``y = M (a D + b_0 + sum b_i x_i)**e`` with a monomial M, an exponent e
-and D a monomial times something like ``cos(x1 - x2)``, or ``y**e`` a sum of two such D. Both are matrix products of
-unit vectors, targets against dictionary or dictionary against itself.
+Laws of physics are often sums of a few products: ``y = M (a D + b_0 + sum b_i x_i)**e`` with a monomial M, an
+exponent e and D a monomial times something like ``cos(x1 - x2)``, or ``y**e`` a sum of two such D. Both are matrix
+products of unit vectors, targets against dictionary or dictionary against itself.
 """
 
 import time
@@ -15,15 +15,16 @@ from rsrm.bank import Bank
 from rsrm.closing import Match, Target, close_linear, judge
 from rsrm.expression import Expression, variable
 from rsrm.matching import distinct_projections, match_pairs, orthonormal
-from rsrm.nested import EXPONENT, OUTSIDE, SPARE, small_monomials
+from rsrm.nested import EXPONENT, OUTSIDE, SPARE, monomial_cost, usable_monomials
 from rsrm.problem import Problem
 
 ROWS = 48
 """Rows on which columns are compared."""
-N_SHAPES = 100
+N_SHAPES = 300
 """Shapes beside 1."""
-N_COLUMNS = 3000
-"""Columns of the dictionary."""
+N_COLUMNS = 5000
+N_PAIRED = 2500
+"""Columns of the dictionary, and those that enter pairs."""
 N_TARGETS = 600
 """Monomials by which y is divided."""
 N_PAIR_TARGETS = 24
@@ -52,14 +53,13 @@ class Dictionary:
 
     def __init__(self, problem: Problem, rng: np.random.Generator):
         self.problem = problem
-        self.bank = Bank.enumerate(problem.X, problem.library, max_entries=2_000, rng=rng,
+        self.bank = Bank.enumerate(problem.X, problem.library, max_entries=4_000, rng=rng,
                                    n_rows=min(ROWS, problem.n_rows))
         X = self.bank.columns
         nonzero = [i for i in range(len(X)) if (problem.X[i] != 0.0).all()]
-        self.monomials = np.array([m for m in small_monomials(len(X))
-                                   if all(p == 0 or i in nonzero for i, p in enumerate(m))])
+        self.monomials = usable_monomials(problem)
         self.powers = np.prod(X[None] ** self.monomials[:, :, None].astype(float), axis=1)
-        weight = np.abs(self.monomials).sum(1) + 0.5 * (self.monomials < 0).sum(1)
+        weight = monomial_cost(self.monomials)
         self.shapes = self._shapes(X[nonzero])
         heavy = np.array([0.0, *self.bank.complexity[self.shapes]])
         cost = (heavy[:, None] + weight[None]).ravel()
@@ -169,7 +169,7 @@ def _pairs(words, y, outside, terms, unit, U, index, deadline) -> Iterator[Match
         T, which = _targets(words, y, name, unit, N_PAIR_TARGETS if not name else 1)
         if not len(T):
             continue
-        lists = match_pairs(U, T, 2, lambda: time.perf_counter() < deadline)
+        lists = match_pairs(U[:N_PAIRED], T, 2, lambda: time.perf_counter() < deadline)
         for row, monomial in enumerate(which):
             for score, i, j in zip(*(part[row] for part in lists), strict=True):
                 if score < SCORE:

@@ -31,16 +31,9 @@ MOST_VARIABLES = 10
 """Quadratic forms are tried up to this many variables."""
 MOST_MATCHES = 5
 """Exact matches after which to stop: they are different spellings of one law."""
-POWERS = (-2, -1, 1, 2)
-PAIR_LARGEST = 1e100
-"""Larger u are overflows of an inverse function."""
-SPARE = 8
-"""Rows beyond the number of coefficients that make a fit a test."""
-MOST_VARIABLES = 10
-"""Quadratic forms are tried up to this many variables."""
-MOST_MATCHES = 5
-"""Exact matches after which to stop: they are different spellings of one law."""
-POWERS = (-2, -1, 1, 2)
+POWERS = (0, 1, -1, 2, -2, 3, -3)
+MOST_FACTORS = 5
+"""Powers of a variable, and how many variables a monomial may have."""
 MOST_MONOMIALS = 1200
 FEWER_MONOMIALS = 250
 """Monomials tried, and those tried with chains that have a shift or an inner function."""
@@ -92,17 +85,31 @@ def chains(problem: Problem) -> list[Chain]:
     return sorted(found, key=lambda c: len(c.write(probe).tokens))
 
 
-def small_monomials(D: int) -> list[tuple[int, ...]]:
-    """Return exponent vectors with at most two variables (and products of three), simplest first."""
-    found = {(0,) * D}
-    for i, p in itertools.product(range(D), POWERS):
-        found.add(tuple(p if k == i else 0 for k in range(D)))
-    for (i, j), p, q in itertools.product(itertools.combinations(range(D), 2), POWERS, POWERS):
-        found.add(tuple(p if k == i else q if k == j else 0 for k in range(D)))
-    for which in itertools.combinations(range(D), 3):
-        for signs in itertools.product((-1, 1), repeat=3):
-            found.add(tuple(signs[which.index(k)] if k in which else 0 for k in range(D)))
-    return sorted(found, key=lambda m: (sum(abs(p) for p in m) + 0.5 * sum(p < 0 for p in m), m))[:MOST_MONOMIALS]
+def monomial_cost(powers: np.ndarray) -> np.ndarray:
+    """Return the costs of exponent vectors (integer[..., D]): 1 a variable, 1/2 a further power or a division."""
+    size = np.abs(powers)
+    return (np.where(size > 0, 0.5 + 0.5 * size, 0.0) + 0.5 * (powers < 0)).sum(-1)
+
+
+def small_monomials(D: int, most: int = MOST_MONOMIALS) -> np.ndarray:
+    """Return exponent vectors int64[m, D] of the cheapest monomials, m <= `most`, cheapest first."""
+    for limit in np.arange(2.0, 8.5, 0.5):
+        found = np.zeros((1, 0), np.int64)
+        for _ in range(D):
+            found = np.concatenate([np.column_stack([found, np.full(len(found), p)]) for p in POWERS])
+            found = found[(monomial_cost(found) <= limit) & ((found != 0).sum(1) <= MOST_FACTORS)]
+        if len(found) >= most:
+            break
+    # Among equals the first variables come first.
+    order = np.lexsort([*(-found.T[::-1]), monomial_cost(found)])
+    return found[order][:most]
+
+
+def usable_monomials(problem: Problem) -> np.ndarray:
+    """Return the small monomials without variables that are zero somewhere."""
+    found = small_monomials(problem.n_variables)
+    zero = (problem.X == 0.0).any(1)
+    return found[~(found[:, zero] != 0).any(1)]
 
 
 class _Form(NamedTuple):
@@ -146,11 +153,9 @@ def nested(problem: Problem, deadline: float, rng: np.random.Generator) -> Itera
     rows = choose_rows(problem.X, min(wanted, problem.n_rows), rng)
     columns = problem.X[:, rows]
     forms = _forms(problem, columns)
-    monomials = [m for m in small_monomials(problem.n_variables)
-                 if all(p == 0 or (problem.X[i] != 0.0).all() for i, p in enumerate(m))]
-    exponents = np.array(monomials, float)
+    monomials = usable_monomials(problem)
     with np.errstate(all="ignore"):
-        M = np.prod(columns[None] ** exponents[:, :, None], axis=1)
+        M = np.prod(columns[None] ** monomials[:, :, None].astype(float), axis=1)
         numbers = np.array([c for c in NUMBERS if c == 1.0 or problem.library.constants or problem.library.literals])
         V = problem.y[rows] / (numbers[:, None, None] * M[None])
     few = min(len(monomials), FEWER_MONOMIALS)
@@ -187,11 +192,11 @@ def _inside(U: np.ndarray, form: _Form) -> np.ndarray:
     return np.flatnonzero(np.linalg.norm(rest, axis=1) < EXACT * spread)
 
 
-def _close(problem: Problem, chain: Chain, form: _Form, number: float, monomial: tuple[int, ...]) -> Match | None:
+def _close(problem: Problem, chain: Chain, form: _Form, number: float, monomial: np.ndarray) -> Match | None:
     """Return the law fitted on all rows."""
     lib = problem.library
     with np.errstate(all="ignore"):
-        M = number * np.prod(problem.X ** np.array(monomial, float)[:, None], axis=0)
+        M = number * np.prod(problem.X ** monomial.astype(float)[:, None], axis=0)
         u = chain.solve(problem.y / M)
     if not np.isfinite(u).all():
         return None
