@@ -202,7 +202,11 @@ def finish_all(episodes, task, tables, scratch):
         if episodes.status[i] == CONTINUES:
             continue
         ended += 1
-        final.tokens[i], final.context[i] = episodes.tokens[i], episodes.context[i]
+        # Loops, because assigning rows takes two seconds to compile.
+        for k in range(final.tokens.shape[1]):
+            final.tokens[i, k] = episodes.tokens[i, k]
+        for k in range(final.context.shape[1]):
+            final.context[i, k] = episodes.context[i, k]
         if episodes.status[i] == ILLEGAL:
             rewards[i], final.error[i], final.complexity[i] = FLOOR, np.inf, 0
         else:

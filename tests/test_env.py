@@ -1,5 +1,6 @@
 """The single environment as a contract."""
 
+import argparse
 import importlib.util
 import json
 import subprocess
@@ -231,3 +232,16 @@ def test_state_machine_is_that_of_the_grammar():
             *_, info = env.step(action)
             done = grammar.append(state, tokens, action, limits)
             assert done == ("infix" in info)
+
+
+def test_benchmark_prints_a_rate_for_each_environment(capsys):
+    from rsrm.benchmarks import env as benchmark
+
+    parser = argparse.ArgumentParser()
+    benchmark.add_arguments(parser)
+    benchmark.main(parser.parse_args(["--copies", "3", "--rows", "5", "--seconds", "0.01"]))
+    lines = capsys.readouterr().out.splitlines()
+    rates = {line[:44].strip(): int(line[44:56].replace(",", "")) for line in lines[1:]}
+    assert {"single", "vector", "single CartPole-v1"} < set(rates) and min(rates.values()) > 100
+    with pytest.raises(ValueError, match="copies"):
+        benchmark.main(parser.parse_args(["--copies", "0"]))
