@@ -41,6 +41,8 @@ def external(signature):
         Returns a ``numba.types.ExternalFunction``, which compiled code calls like a function.
     """
     def decorate(function):
+        if numba.config.DISABLE_JIT:
+            return function
         compiled = numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
         symbol = f"{function.__module__}.{function.__name__}"
         binding.add_symbol(symbol, compiled.address)

@@ -81,20 +81,17 @@ def log(x):
     v = select(tiny, x * 18014398509481984.0, x)
     # Exponent and mantissa around sqrt(1/2); the bias of 2048 keeps the exponent positive under the shift.
     n = bits(v) + (0x8000000000000000 - 0x3FE6A09E667F3BCD)
-    k = from_bits((n >> 52) | 0x4330000000000000) - 4503599627372544.0
-    k = select(tiny, k - 54.0, k)
+    k = from_bits((n >> 52) | 0x4330000000000000) - select(tiny, 4503599627372598.0, 4503599627372544.0)
     m = from_bits((n & 0x000FFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD)
     f = m - 1.0
-    s = f / (2.0 + f)
+    s = f / (m + 1.0)
     z = s * s
     w = z * z
     even = 0.3999999999989938 + w * (0.2222221112572281 + w * 0.15331699633543858)
     odd = 0.666666666666667 + w * (0.28571428626031065 + w * (0.18182889786191042 + w * 0.14616721179861816))
-    half = 0.5 * f * f
-    y = k * _LN2_HI - ((half - (s * (half + (z * odd + w * even)) + k * _LN2_LO)) - f)
-    y = select(x == _INF, _INF, y)
-    y = select(x == 0.0, -_INF, y)
-    return select((x < 0.0) | (x != x), _NAN, y)
+    y = k * _LN2_HI - ((s * (f - (z * odd + w * even)) - k * _LN2_LO) - f)
+    y = select(x < _INF, y, x)
+    return select(x > 0.0, y, select(x == 0.0, -_INF, _NAN))
 
 
 @njit_exact
