@@ -122,7 +122,7 @@ def judge(problem: Problem, expression: Expression | None) -> Match | None:
 def least_squares(columns: np.ndarray, t: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Return the coefficients of float64[k, R] columns that fit t with residual weights w; columns are scaled first."""
     A = columns * w
-    scale = np.linalg.norm(A, axis=1)
+    scale = np.abs(A).max(axis=1)  # not the norm, whose squares overflow for huge columns
     scale[scale == 0.0] = 1.0
     solution, *_ = np.linalg.lstsq((A / scale[:, None]).T, t * w, rcond=1e-13)
     return solution / scale

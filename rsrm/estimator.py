@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from rsrm import search as _search
 from rsrm.evaluate import values
 from rsrm.export import infix, to_latex, to_sympy
+from rsrm.grammar import make_limits
 from rsrm.library import Library
 from rsrm.primitives import DEFAULT_OPERATORS, check_operators
 from rsrm.problem import Problem
@@ -139,6 +140,12 @@ class RSRM(RegressorMixin, BaseEstimator):
         names = tuple(str(n) for n in getattr(self, "feature_names_in_", ()))
         library = Library(X.shape[1], check_operators(self.operators), bool(self.constants), bool(self.constants),
                           variable_names=names)
+        make_limits(library, max_size=self.max_size, max_depth=self.max_depth, max_constants=self.max_constants,
+                    nested_constraints=self.nested_constraints)  # refuses what is wrong before the search begins
+        if weights is not None:
+            # A row of weight zero says nothing, and must not count as a row that was explained.
+            X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
+            weights = None if (weights == weights[0]).all() else np.sqrt(weights / weights.mean())
         problem = Problem(np.ascontiguousarray(X.T), y, library, weights)
         state = self._warm_state(problem)
         try:
@@ -175,15 +182,14 @@ class RSRM(RegressorMixin, BaseEstimator):
 
     @staticmethod
     def _weights(sample_weight, n_rows: int) -> np.ndarray | None:
-        """Return the factors of the residuals (roots of the sample weights), or None."""
+        """Return the checked sample weights, or None."""
         if sample_weight is None:
             return None
         weights = np.asarray(sample_weight, np.float64)
         if weights.shape != (n_rows,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
             raise ValueError(f"sample_weight: expected {n_rows} finite numbers >= 0, not all zero, "
                              f"got shape {weights.shape}")
-        weights = np.sqrt(weights / weights.mean())
-        return None if (weights == 1.0).all() else weights
+        return weights
 
     def _progress(self, states, options):
         """Pass the states on, with a progress bar if asked for."""

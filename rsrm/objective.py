@@ -26,8 +26,10 @@ class Objective:
 
     def __init__(self, problem: Problem):
         self.problem = problem
-        y = problem.y if problem.weights is None else problem.y * problem.weights
-        self.scale = float(np.std(y)) or 1.0
+        squares = np.ones(problem.n_rows) if problem.weights is None else np.square(problem.weights)
+        mean = np.average(problem.y, weights=squares)
+        scale = float(np.sqrt(np.mean(squares * np.square(problem.y - mean))))
+        self.scale = scale if scale > 4 * np.finfo(float).eps * np.abs(problem.y).max() else 1.0
         self.n_evaluations = 0
         self._out = np.empty(problem.n_rows)
 
