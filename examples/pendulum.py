@@ -2,7 +2,7 @@
 
 Forty readings as a careful student takes them: threads from 0.2 to 2 m, amplitudes from 5 to 50 degrees, twenty swings
 timed by hand. The readings are simulated from the exact period (through the arithmetic-geometric mean; small-angle
-formulas are approximations) at g = 9.81 m/s^2, with 2 mm, half a degree and 0.1 s of error, and then treated as unknown.
+formulas are approximations) at g = 9.81 m/s^2, with errors of 2 mm, half a degree and 0.1 s, then treated as unknown.
 
     python examples/pendulum.py [--out FOLDER]
 """

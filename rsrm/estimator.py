@@ -46,7 +46,7 @@ class RSRM(RegressorMixin, BaseEstimator):
     loss : {"nrmse"}
         RMSE divided by the standard deviation of y.
     model_selection : {"best", "accuracy", "score"}
-        "best": least description length; "accuracy": least loss; "score": steepest fall of the log loss along the front.
+        "best": least description length; "accuracy": least loss; "score": steepest fall of the log loss on the front.
     max_time : float
         Seconds of wall clock.
     max_evals : int, optional
