@@ -131,7 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rsrm.benchmarks", description="Benchmarks of symbolic regression.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="suites, their sampling and operators").set_defaults(function=_list)
-    run = commands.add_parser("run", help="search the problems of one or more suites")
+    run = commands.add_parser(
+        "run",
+        help="search the problems of one or more suites",
+        epilog="RSRM_BENCHMARK_CACHE=FOLDER keeps integrated trajectories on disk.",
+    )
     _add_run_arguments(run)
     run.set_defaults(function=_run)
     for name, text in _MODULES.items():

@@ -6,7 +6,7 @@ charged for. It is told the names of problems only; the test rows stay on this s
 
 import contextlib
 import importlib
-import os
+import signal
 import sys
 import time
 import warnings
@@ -181,7 +181,7 @@ def serve(connection: Connection, settings: Settings, warm_up_seconds: float) ->
     An exception in a task is answered as its text, and ends the process with a traceback: its state is not to be
     trusted.
     """
-    os.environ.update(ONE_THREAD)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the runner stops its workers itself
     warnings.simplefilter("ignore")
     if warm_up_seconds > 0:
         warm_up(settings, warm_up_seconds)
