@@ -15,8 +15,8 @@ class MaskInObservation(gymnasium.ObservationWrapper, gymnasium.utils.RecordCons
     env : gymnasium.Env
         With ``action_masks()`` and discrete actions.
     convention : {"pettingzoo", "rllib", "torchrl"}
-        Whose keys: ``observation`` and ``action_mask``; RLlib's examples call the former ``observations``. TorchRL's
-        ``ActionMask`` transform finds ``action_mask`` by itself.
+        Whose keys: ``observation`` and ``action_mask``; RLlib's examples call the former ``observations``. The mask is
+        int8, for TorchRL's ``ActionMask`` bool.
 
     Raises
     ------
@@ -32,9 +32,10 @@ class MaskInObservation(gymnasium.ObservationWrapper, gymnasium.utils.RecordCons
         gymnasium.utils.RecordConstructorArgs.__init__(self, convention=convention)
         gymnasium.ObservationWrapper.__init__(self, env)
         self._key = CONVENTIONS[convention]
+        self._dtype = np.bool_ if convention == "torchrl" else np.int8
         self.observation_space = spaces.Dict({
-            self._key: env.observation_space, "action_mask": spaces.Box(0, 1, (int(env.action_space.n),), np.int8)})
+            self._key: env.observation_space, "action_mask": spaces.Box(0, 1, (int(env.action_space.n),), self._dtype)})
 
     def observation(self, observation):
         """Return `observation` beside the mask of the actions that are legal now."""
-        return {self._key: observation, "action_mask": self.env.unwrapped.action_masks()}
+        return {self._key: observation, "action_mask": self.env.unwrapped.action_masks().astype(self._dtype)}

@@ -182,6 +182,7 @@ def test_rendering_shows_the_expression_and_its_holes():
 def test_mask_in_observation(convention, key):
     env = MaskInObservation(make(), convention)
     observation, info = env.reset()
+    assert observation["action_mask"].dtype == (bool if convention == "torchrl" else np.int8)
     assert set(observation) == {key, "action_mask"} and (observation["action_mask"] == info["action_mask"]).all()
     observation, *_, info = env.step(env.unwrapped.library.token("add"))
     assert env.observation_space.contains(observation)
