@@ -12,7 +12,6 @@ Stages, for the target and its inverses under every allowed outer function:
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,102 +22,14 @@ from rsrm.closing import (
 )
 from rsrm.dictionary import sums_of_products
 from rsrm.expression import Expression, variable
-from rsrm.matching import (
-    distinct_projections, join_products, match_pairs, match_products, orthonormal, residual_direction,
-    scan_single,
-)
+from rsrm.matching import match_pairs, match_products, orthonormal, residual_direction, scan_single
+from rsrm.matching_kernels import join_products
 from rsrm.nested import nested
 from rsrm.problem import Problem
+from rsrm.question import PROMISING, Question, factors, log_basis, log_targets, logarithm, scan, shapes
 
-PROMISING = 1e-7
-"""Unexplained fraction of variance below which a match of exact data is worth a fit on all rows."""
 JOIN = 20_000
 """Entries joined between two looks at the clock."""
-
-
-@dataclass
-class Question:
-    """A problem and a bank, with what the stages share.
-
-    Attributes
-    ----------
-    problem : Problem
-    bank : Bank
-    deadline : float
-        ``time.perf_counter()`` at which stages stop.
-    n_pairs : int
-        Entries that enter pairs.
-    k : int
-        Matches kept for each target.
-    n_loose : int
-        Matches of a stage that are fitted although they are not exact.
-    """
-
-    problem: Problem
-    bank: Bank
-    deadline: float = np.inf
-    n_pairs: int = 1000
-    k: int = 8
-    n_loose: int = 3
-    targets: list[Target] = field(init=False)
-
-    def __post_init__(self):
-        self.targets = targets(self.problem)
-        if self.problem.noise > 0.0:
-            self.n_loose = 2 * self.k
-
-    def within(self) -> bool:
-        """Return whether there is time left."""
-        return time.perf_counter() < self.deadline
-
-    def sample(self, target: Target) -> tuple[np.ndarray, np.ndarray]:
-        """Return the target and its weights on the bank's rows; exact data are matched without weights."""
-        rows = self.bank.rows
-        w = target.weights[rows]
-        w = (w > 0.0).astype(float) if self.problem.noise == 0.0 else w / w.max()
-        return target.values[rows], w / np.sqrt(np.mean(w * w))
-
-    def groups(self, chosen: list[Target], wanted=lambda t, w: (t, w)):
-        """Yield (weights, values on the bank's rows, targets) for targets that share weights.
-
-        `wanted` maps values and weights of a target to those of what is to be explained.
-        """
-        groups: dict[bytes, list] = {}
-        for target in chosen:
-            t, w = wanted(*self.sample(target))
-            groups.setdefault(w.tobytes(), []).append((t, target))
-        for key, members in groups.items():
-            yield np.frombuffer(key), [t for t, _ in members], [target for _, target in members]
-
-    def confirm(self, found: list) -> Iterator[Match]:
-        """Yield matches for (score, build), best first: all promising ones and a few others."""
-        found.sort(key=lambda f: f[0])
-        for n, (score, build) in enumerate(found):
-            if not self.within() or (score > PROMISING and n >= self.n_loose) or score > 0.999:
-                return
-            match = build()
-            if match is not None:
-                yield match
-
-
-def _log_basis(problem: Problem) -> list[int]:
-    """Return the variables whose logarithm of the absolute value exists on all rows and is not constant."""
-    return [i for i, x in enumerate(problem.X) if (x != 0.0).all() and np.ptp(np.abs(x)) > 0.0]
-
-
-def _scan(q: Question, values, basis_rows, chosen: list[Target], wanted) -> Iterator[tuple]:
-    """Yield (score, entry, target) for single entries beside a basis; `wanted` maps (t, w) to what to explain."""
-    for w, ts, members in q.groups(chosen, wanted):
-        unit = orthonormal(np.array(basis_rows) * w)
-        directions = [residual_direction(t * w, unit) for t in ts]
-        live = [n for n, (_, share) in enumerate(directions) if share > 1e-7]
-        if live:
-            scores, first, _ = scan_single(values, None if (w == 1.0).all() else w, unit,
-                                           np.array([directions[n][0] for n in live]), q.k, q.within)
-            for row, n in enumerate(live):
-                for score, i in zip(scores[row], first[row], strict=True):
-                    if np.isfinite(score):
-                        yield float(score), int(i), members[n]
 
 
 def singles(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
@@ -126,7 +37,7 @@ def singles(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
     basis = list(basis)
     rows = [np.ones(len(q.bank.rows)), *(column(e, q.bank.columns) for e in basis)]
     found = [(score, lambda i=i, t=t: close_linear(q.problem, t, [q.bank.expression(i), *basis]))
-             for score, i, t in _scan(q, q.bank.values, rows, q.targets, lambda t, w: (t, w))]
+             for score, i, t in scan(q, q.bank.values, rows, q.targets, lambda t, w: (t, w))]
     yield from q.confirm(found)
 
 
@@ -134,28 +45,13 @@ def exponentials(q: Question) -> Iterator[Match]:
     """Yield matches of ``A prod x**p exp(b f)`` (stage 2)."""
     if compose.outer("exp", compose.constant(q.problem.library, 1.0)) is None:
         return
-    columns = _log_basis(q.problem)
+    columns = log_basis(q.problem)
     xs = [variable(q.problem.library, i) for i in columns]
     rows = [np.ones(len(q.bank.rows)), *(np.log(np.abs(q.bank.columns[i])) for i in columns)]
-    chosen = _log_targets(q)
+    chosen = log_targets(q)
     found = [(score, lambda i=i, t=t: close_product(q.problem, t, xs, [q.bank.expression(i)]))
-             for score, i, t in _scan(q, q.bank.values, rows, chosen, _logarithm(q))]
+             for score, i, t in scan(q, q.bank.values, rows, chosen, logarithm(q))]
     yield from q.confirm(found)
-
-
-def _log_targets(q: Question) -> list[Target]:
-    return [t for t in q.targets if t.outer not in MONOMIAL_OUTER and t.outer != "exp"
-            and np.all(t.values[q.bank.rows] != 0.0)]
-
-
-def _logarithm(q: Question):
-    """Return the map from a target and its weights to the logarithm and the weights there."""
-    def wanted(t, w):
-        if q.problem.noise == 0.0:
-            return np.log(np.abs(t)), w
-        relative = w * (np.abs(t) / np.abs(t).max())
-        return np.log(np.abs(t)), relative / np.sqrt(np.mean(relative * relative))
-    return wanted
 
 
 def pairs(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
@@ -176,37 +72,11 @@ def pairs(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
     yield from q.confirm(found)
 
 
-def shapes(q: Question, values, w: np.ndarray, unit: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (U, index): the first `n` distinct directions of weighted entries once a basis is projected out."""
-    values = values[:20 * n]
-    if (w != 1.0).any():
-        values = values * w
-    out = np.empty((n, values.shape[1]))
-    index = np.empty(n, np.int64)
-    n = distinct_projections(values, len(values), unit, q.bank.store.probes, out, index)
-    return out[:n], index[:n]
-
-
-def factors(q: Question):
-    """Return (F, numbers of its entries, 1/F where that is tame, numbers of its entries), rows of unit length."""
-    n = q.n_pairs // 2
-    usable = np.flatnonzero(~q.bank.is_number[:2 * n])[:n]
-    F = q.bank.values[usable] / np.linalg.norm(q.bank.values[usable], axis=1, keepdims=True)
-    # Squares of what is flushed here would be denormal numbers, which slow matrix products down tenfold.
-    F[np.abs(F) < 1e-100] = 0.0
-    with np.errstate(divide="ignore"):
-        inverse = 1.0 / F
-    good = np.flatnonzero(np.isfinite(inverse).all(1) & (np.abs(inverse).max(1) < 1e4))
-    H = inverse[good]
-    return F, usable, H / np.linalg.norm(H, axis=1, keepdims=True), usable[good]
-
-
 def products(q: Question) -> Iterator[Match]:
     """Yield matches of ``a f g + b`` and ``a f / g + b`` (stage 4)."""
     F, upper, H, lower = factors(q)
     found = []
-    for target in q.targets:
-        t, w = q.sample(target)
+    for t, w, target in q.each(q.targets):
         for other, index, sign in ((F, upper, 1), (H, lower, -1)):
             scores, first, second = match_products(F, other, t, w, q.k, sign == 1, q.within)
             for s, i, j in zip(scores[0], first[0], second[0], strict=True):
@@ -220,13 +90,12 @@ def product_exponentials(q: Question) -> Iterator[Match]:
     """Yield matches of ``A prod x**p exp(b f g)`` and of ``A prod x**p exp(b f / g)`` (stage 4)."""
     if "exp" not in q.problem.library.operators:
         return
-    columns = _log_basis(q.problem)
+    columns = log_basis(q.problem)
     xs = [variable(q.problem.library, i) for i in columns]
     basis = [np.log(np.abs(q.bank.columns[i])) for i in columns]
     F, upper, H, lower = factors(q)
     found = []
-    for target in _log_targets(q):
-        t, w = _logarithm(q)(*q.sample(target))
+    for t, w, target in q.each(log_targets(q), logarithm(q)):
         for other, index, sign in ((F, upper, 1), (H, lower, -1)):
             scores, first, second = match_products(F, other, t, w, q.k, sign == 1, q.within, basis)
             for s, i, j in zip(scores[0], first[0], second[0], strict=True):
@@ -269,15 +138,15 @@ def _close_pair(q: Question, target: Target, i: int, j: int, sign: int, intercep
 
 def monomials(q: Question, pairwise: bool) -> Iterator[Match]:
     """Yield matches of ``A prod x**p`` times one or two of ``f**q``, ``exp(b h)`` (stages 2 and 6)."""
-    columns = _log_basis(q.problem)
+    columns = log_basis(q.problem)
     xs = [variable(q.problem.library, i) for i in columns]
-    chosen = _log_targets(q)
+    chosen = log_targets(q)
     rows = np.array([np.ones(len(q.bank.rows)), *(np.log(np.abs(q.bank.columns[i])) for i in columns)])
     with np.errstate(divide="ignore"):
         logs = np.log(np.abs(q.bank.values[:20 * q.n_pairs]))
     inside = pairwise and "exp" in q.problem.library.operators
     found = []
-    for w, ts, members in q.groups(chosen, _logarithm(q)):
+    for w, ts, members in q.groups(chosen, logarithm(q)):
         unit = orthonormal(rows * w)
         directions = [residual_direction(t * w, unit) for t in ts]
         for target, (_, share) in zip(members, directions, strict=True):

@@ -249,6 +249,9 @@ def _exponent(problem: Problem, p: float) -> float | None:
     for q in (1, 2, 3, 4):
         if abs(p * q - round(p * q)) <= near * q:
             return round(p * q) / q
+    # Under noise a fraction that is no half, third or quarter is chance.
+    if problem.noise > 0.0 and "pow" not in problem.library.operators:
+        return None
     return admissible(problem, p)
 
 

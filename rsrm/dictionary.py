@@ -14,7 +14,8 @@ from rsrm import compose
 from rsrm.bank import Bank
 from rsrm.closing import Match, Target, close_linear, judge
 from rsrm.expression import Expression, variable
-from rsrm.matching import distinct_projections, match_pairs, orthonormal
+from rsrm.matching import match_pairs, orthonormal
+from rsrm.matching_kernels import distinct_projections
 from rsrm.nested import EXPONENT, OUTSIDE, SPARE, monomial_cost, usable_monomials
 from rsrm.problem import Problem
 
