@@ -12,10 +12,10 @@ import numpy as np
 from rsrm.compose import constant, linear, product, snap
 from rsrm.expression import Expression, apply, variable
 from rsrm.factors import factors, more_factors
-from rsrm.polynomial import generalized_rational, rational
+from rsrm.polynomial import generalized_rational, noisy_rational, rational
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit, solve
-from rsrm.sparse import noisy_sums, projected, small_sums, subset
+from rsrm.sparse import exponentials, noisy_sums, projected, small_sums, subset
 from rsrm.targets import relative_weights, transformed
 from rsrm.terms import compose_sum, presentable, monomials, variable_generators
 from rsrm.tuned import tuned_sums
@@ -146,6 +146,6 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
                 return
 
 
-STAGES = (elementary, power_law, rational, factors, projected, small_sums, more_factors, generalized_rational, tuned_sums,
-          noisy_sums)
-"""All direct stages, cheapest first."""
+STAGES = (elementary, power_law, rational, factors, exponentials, noisy_sums, projected, noisy_rational, more_factors,
+          small_sums, generalized_rational, tuned_sums)
+"""All direct stages, cheapest first. Stages for exact data give nothing where the problem has noise, and the reverse."""

@@ -137,11 +137,12 @@ class _Projection:
     """log|y| and dictionary columns with the constant and the logarithms of the variables projected out."""
 
     @np.errstate(all="ignore")
-    def __init__(self, problem: Problem, source=slice(None)):
+    def __init__(self, problem: Problem, source=slice(None), level: float | None = None):
         self.source = source  # rows of the whole problem that this one holds
         y = problem.y
-        level = 3.0 * problem.noise * np.std(y)
-        self.rows = np.abs(y) > level
+        # Rows where y is lost in the noise have no logarithm worth fitting.
+        self.level = 3.0 * problem.noise * np.std(y) if level is None else level
+        self.rows = np.abs(y) > self.level
         self.variables = [i for i, x in enumerate(problem.X) if np.all(x != 0) and np.ptp(np.log(np.abs(x))) > 1e-9]
         X = problem.X[:, self.rows]
         self.z = np.log(np.abs(y[self.rows]))
@@ -378,7 +379,7 @@ class _Search:
         wanted = SCREEN_ROWS if problem.noise == 0 else 4 * SCREEN_ROWS
         if len(rows) > wanted:
             rows = np.sort(rng.choice(rows, wanted, replace=False))
-        self.screened = _Projection(problem.take(rows), rows)
+        self.screened = _Projection(problem.take(rows), rows, self.whole.level)
         size = np.linalg.norm(self.screened.left)
         # Nothing is left behind a power law.
         law = size < 1e-9 * np.linalg.norm(self.screened.z * self.screened.w) + 1e-12
@@ -443,7 +444,7 @@ def factors(problem: Problem, deadline: float, rng: np.random.Generator) -> Iter
         chosen = np.arange(search.U.shape[1]) if k == 0 else simple
         columns, P = search.screen(inner, chosen, [s for s in search.shapes if k == 0 or s.name != "exp"])
         gain = (P.T @ search.target) ** 2
-        best = np.argsort(-gain)[:TRIED if problem.noise == 0 else 3]
+        best = np.argsort(-gain)[:TRIED if problem.noise == 0 or k == 0 else 3]
         yield from search.confirm([columns[j]] for j in best if problem.noise > 0 or gain[j] > 1.0 - 1e-9)
 
 

@@ -31,7 +31,7 @@ class Fit(NamedTuple):
     error: float
 
 
-def independent(A: np.ndarray) -> np.ndarray:
+def independent(A: np.ndarray, threshold: float = DEPENDENT) -> np.ndarray:
     """Return indices of columns that do not depend on the columns before them.
 
     The order is one of preference: of dependent columns the earlier ones stay. Columns must be scaled.
@@ -39,7 +39,7 @@ def independent(A: np.ndarray) -> np.ndarray:
     diagonal = np.abs(np.diag(np.linalg.qr(A, mode="r")))
     # Behind a dependent column the factorization goes on with an arbitrary direction, which costs the later columns
     # one dimension out of many: they stay far from the threshold.
-    return np.flatnonzero(diagonal >= DEPENDENT)
+    return np.flatnonzero(diagonal >= threshold)
 
 
 @np.errstate(all="ignore")
@@ -145,7 +145,8 @@ def eliminate(terms: Terms, target: np.ndarray, weights: np.ndarray, keep: int =
     if rows < 4 or size == 0 or not np.isfinite(size):
         return []
     A = A[:, :max(rows - SPARE_ROWS, 0)]
-    alive = independent(A / np.sqrt(rows))
+    # The Gram matrix squares the condition number: what lies below half the digits of a float cannot be told apart.
+    alive = independent(A / np.sqrt(rows), 1e-5)
     nodes = np.array([2.0 + 2.0 * sum(abs(p) for _, p in terms.factors[g]) for g in good])
     path = []
     inverse = np.linalg.pinv(A[:, alive].T @ A[:, alive], hermitian=True, rcond=1e-13)

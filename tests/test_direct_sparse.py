@@ -10,9 +10,10 @@ from rsrm.evaluate import values
 from rsrm.export import to_sympy
 from rsrm.factors import factors, more_factors
 from rsrm.library import Library
+from rsrm.polynomial import noisy_rational
 from rsrm.problem import Problem
 from rsrm.regression import best_pairs, eliminate, exact_fit
-from rsrm.sparse import noisy_sums, projected, small_sums
+from rsrm.sparse import exponentials, noisy_sums, projected, small_sums
 from rsrm.terms import Terms, compose_sum, monomials, presentable, variable_generators
 from rsrm.tuned import tuned_sums
 
@@ -89,6 +90,26 @@ def test_projected_finds_the_multiplier():
 
     f = first(projected, problem(function, n_variables=3, rows=300))
     assert f is not None and same(f, "(x0**2 + 3*x1*cos(x2))/(x0*x1**2)")
+
+
+def test_exponentials_find_a_gaussian():
+    def function(s, t, u):
+        return np.exp(-(((t - u) / s) ** 2) / 2) / (np.sqrt(2 * np.pi) * s)
+
+    given = problem(function, n_variables=3, low=1.0, rows=600)
+    f = next(exponentials(given, time.perf_counter() + 10, np.random.default_rng(1)))
+    clean = function(*given.X)
+    assert np.std(values(f, given.X.T)[0] - clean) < 1e-12 * np.std(clean)
+
+
+@pytest.mark.parametrize(("text", "function"), [
+    ("(x0*x1 + x2)/(x0 + x2)", lambda a, b, c: (a * b + c) / (a + c)),
+    ("x0*x1 + x1*x2 + x0*x2", lambda a, b, c: a * b + b * c + a * c),
+])
+def test_noisy_rational_is_exact_in_form(text, function):
+    given = problem(function, n_variables=3, rows=800, noise=0.01)
+    found = list(noisy_rational(given, time.perf_counter() + 20, np.random.default_rng(1)))
+    assert any(same(f, text) for f in found)
 
 
 def test_noisy_sums_choose_the_true_terms():
