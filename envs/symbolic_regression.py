@@ -136,10 +136,22 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
         self.render_mode = render_mode
         self._episode = ep.allocate(1, self._definition.limits)
         self._scratch = ep.allocate_scratch(self._definition.limits, len(self._definition.task.y))
+        self._canvas = None
+        self._bind()
+
+    def _bind(self):
         # Views of the one episode: a compiled call costs about as much as the arrays it is handed.
         self._views = tuple(a[0] for a in self._episode[:4])
         self._state, self._tokens, self._context, self._mask = self._views
-        self._canvas = None
+
+    def __getstate__(self):
+        # Copies of views would be arrays of their own; a window cannot be copied.
+        bound = ("_views", "_state", "_tokens", "_context", "_mask", "_canvas")
+        return {name: value for name, value in self.__dict__.items() if name not in bound}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _canvas=None)
+        self._bind()
 
     @property
     def library(self):

@@ -1,8 +1,10 @@
 """The single environment as a contract."""
 
 import argparse
+import copy
 import importlib.util
 import json
+import pickle
 import subprocess
 import sys
 
@@ -139,6 +141,21 @@ def test_arrays_are_fresh_and_seeds_do_not_matter():
     assert env.unwrapped.action_masks() is not env.unwrapped.action_masks()
     env.reset(seed=2)
     assert data_equivalence(later, env.step(0))
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_by_itself(clone):
+    env = make(render_mode="rgb_array")
+    env.reset()
+    env.render()
+    t = env.unwrapped.library.token
+    play(env, [t("add"), t("mul"), 0])
+    other = clone(env)
+    assert play(env, [0, 0])[4]["infix"] == "x0*x0 + x0"
+    assert (other.unwrapped.action_masks() > 0).any()
+    observation, *_, info = play(other, [t("sin"), 1, t("1")])
+    assert info["infix"] == "x0*sin(x1) + 1" and info["nrmse"] < 1e-12 and observation[3] == t("sin")
+    other.reset()
 
 
 def test_promoted_operators_keep_the_spaces():
