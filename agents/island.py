@@ -10,13 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rsrm.agents.closing import N_SIMPLE, new_hole_work, shapes_of, write_hits
 from rsrm.agents.genetic import Front, Genetic, Settings, evolve, new_front, new_genetic
+from rsrm.agents.holes import Shapes
+from rsrm.agents.mcts import Hits, Policy, Tree, new_hits, new_tree, run_round
+from rsrm.agents.qlearning import new_tables, new_work
 from rsrm.agents.readout import exact_targets, write_out
 from rsrm.agents.rng import new_rng
 from rsrm.agents.scoring import Data, new_data, new_scratch
 from rsrm.agents.seen import make_rules
 from rsrm.agents.variation import Alphabet, new_alphabet
+from rsrm.bank import Bank
 from rsrm.expression import Expression
+from rsrm.grammar import Limits, make_limits
 from rsrm.hall_of_fame import HallOfFame
 from rsrm.problem import Problem
 
@@ -24,6 +30,12 @@ HEAD_ROWS = 32
 """Rows on which hopeless expressions are dropped, where there are at least three times as many."""
 CHUNK = 4000
 """Expressions scored in one compiled call of a round with a time limit: some 10 ms."""
+
+CONTEXT_SIZE = 12
+"""Tokens that the tree search writes at most before the hole is closed."""
+BANK_ENTRIES, BANK_ROWS = 50_000, 24
+"""Size of the bank that an island enumerates for itself."""
+TREE_NODES = 20_000
 
 
 @dataclass
@@ -51,12 +63,16 @@ class Island:
     hall: HallOfFame
     max_size: int
     fragments: list[Expression]
+    use_genetic: bool
+    use_mcts: bool
+    planner: "Planner | None" = None
     n_evaluations: int = 0
 
     @classmethod
     def create(cls, problem: Problem, *, max_size: int = 30, max_depth: int = 10, max_constants: int = 8,
                nested_constraints: dict | None = None, seed=0, fragments=(), population: int = 1000,
-               target_nrmse: float = 1e-9) -> "Island":
+               target_nrmse: float = 1e-9, use_genetic: bool = True, use_mcts: bool = True, use_q: bool = True,
+               bank: Bank | None = None) -> "Island":
         """Return an island with nothing scored yet.
 
         Parameters
@@ -74,7 +90,13 @@ class Island:
             Individuals of the genetic agent.
         target_nrmse : float
             A round ends early once an expression is this good.
+        use_genetic, use_mcts, use_q : bool
+            Which agents search; without `use_q` the tree search has a uniform prior and uniform simulations.
+        bank : rsrm.bank.Bank, optional
+            Sub-trees that the tree search closes holes with; a small one is enumerated by default.
         """
+        if not (use_genetic or use_mcts):
+            raise ValueError("use_genetic, use_mcts: at least one agent is needed")
         rng = new_rng(seed)
         probe = np.random.default_rng(rng[0])
         targets = exact_targets(problem)
@@ -89,9 +111,14 @@ class Island:
         settings = Settings(max_depth, 30000, 3, 0.45, 0.15, 0.05, target_nrmse, 4, not library.constants,
                             library.constant)
         schedule = make_schedule(len(targets), probe)
+        planner = None
+        if use_mcts:
+            limits = make_limits(library, max_size=min(length, CONTEXT_SIZE), max_depth=min(max_depth, CONTEXT_SIZE),
+                                 max_constants=0, nested_constraints=nested_constraints)
+            planner = Planner.create(problem, limits, use_q, bank, probe)
         return cls(problem, rng, settings, new_alphabet(library, fragments, length), data, head,
                    new_genetic(length, population, schedule, make_rules(nested_constraints)), new_front(length),
-                   HallOfFame(library, 3 * length + 24), length, list(fragments))
+                   HallOfFame(library, 3 * length + 24), length, list(fragments), use_genetic, use_mcts, planner)
 
     def round(self, seconds: float | None = None, evaluations: int | None = None) -> list[tuple[Expression, float]]:
         """Search on, for `seconds` of wall clock or for a number of `evaluations`; return what was improved.
@@ -115,14 +142,23 @@ class Island:
         scratch = new_scratch(self.max_size, self.problem.n_rows)
         head_scratch = new_scratch(self.max_size, self.head.X.shape[1])
         improvements: list[tuple[Expression, float]] = []
-        while left > 0 and time.perf_counter() < stop:
-            scored = evolve(self.rng, self.genetic, self.front, self.alphabet, self.settings, self.data, self.head,
-                            self.problem.library.tables, scratch, head_scratch, int(min(left, CHUNK)))
-            self.n_evaluations += scored
-            left -= scored
-            improvements += self._read_front()
-            if self.hall.errors.min() < self.settings.exact:
-                break
+        solved = False
+        while left > 0 and time.perf_counter() < stop and not solved:
+            if self.use_genetic:
+                scored = evolve(self.rng, self.genetic, self.front, self.alphabet, self.settings, self.data, self.head,
+                                self.problem.library.tables, scratch, head_scratch, int(min(left, CHUNK)))
+                self.n_evaluations += scored
+                left -= scored
+                improvements += self._keep(self._read_front())
+                solved = self.hall.errors.min() < self.settings.exact
+            if self.use_mcts and left > 0 and not solved:
+                scored, found = self.planner.round(self.rng, self.data, self.front, scratch, int(min(left, CHUNK)))
+                self.n_evaluations += scored
+                left -= scored
+                improvements += self._keep(found)
+                solved = self.hall.errors.min() < self.settings.exact
+                if scored == 0 and not self.use_genetic:
+                    break
         return [entry for entry in improvements if self._held(*entry)]
 
     def pareto(self) -> list[tuple[Expression, float]]:
@@ -136,23 +172,59 @@ class Island:
         self.fragments = self.fragments[-64:]
         self.alphabet = new_alphabet(self.problem.library, self.fragments, self.max_size)
 
+    def _keep(self, found) -> list[tuple[Expression, float]]:
+        """Add expressions to the hall; return those that it kept."""
+        return [(expression, error) for expression, error in found if self.hall.add(expression, error)]
+
     def _read_front(self) -> list[tuple[Expression, float]]:
-        """Write changed rows of the compiled front out as expressions; return those that entered the hall."""
+        """Return changed rows of the compiled front, written out."""
         found = []
         for row in np.flatnonzero(self.front.changed):
             self.front.changed[row] = False
-            n, m = self.front.lengths[row], 0
-            tokens = self.front.tokens[row, :n]
+            tokens = self.front.tokens[row, :self.front.lengths[row]]
             m = int((tokens == self.problem.library.constant).sum())
             inner = Expression(tokens.copy(), self.front.constants[row, :m].copy(), self.problem.library)
-            for expression, error in write_out(self.problem, inner, int(self.front.modes[row]),
-                                               int(self.front.targets[row])):
-                if self.hall.add(expression, error):
-                    found.append((expression, error))
+            found += write_out(self.problem, inner, int(self.front.modes[row]), int(self.front.targets[row]))
         return found
 
     def _held(self, expression: Expression, error: float) -> bool:
         return self.hall.errors[expression.complexity] == error
+
+
+@dataclass
+class Planner:
+    """The tree search of an island: its tree, Q tables, and what it closes holes with."""
+
+    problem: Problem
+    limits: Limits
+    policy: Policy
+    tree: Tree
+    q: np.ndarray
+    bank: Bank
+    entries: np.ndarray
+    shapes: Shapes
+    hits: Hits
+    n_read: int = 0
+
+    @classmethod
+    def create(cls, problem: Problem, limits: Limits, use_q: bool, bank: Bank | None, rng) -> "Planner":
+        """Return a planner with an empty tree; enumerates a small bank if none is given."""
+        if bank is None:
+            bank = Bank.enumerate(problem.X, problem.library, max_entries=BANK_ENTRIES, rng=rng, n_rows=BANK_ROWS)
+        shapes, entries = shapes_of(problem, bank, rng)
+        k = len(problem.library)
+        return cls(problem, limits, Policy(0.5, 0.1, 0.1, 0.1, 0.99, use_q), new_tree(k, TREE_NODES), new_tables(k),
+                   bank, entries, shapes, new_hits(limits.max_size))
+
+    def round(self, rng, data, front, scratch, episodes: int) -> tuple[int, list[tuple[Expression, float]]]:
+        """Run episodes; return how many, and the closed contexts that were news."""
+        work = new_hole_work(self.limits.max_size, len(self.shapes.y))
+        scored = run_round(rng, self.tree, self.q, self.policy, True, 0, self.limits, self.problem.library.tables, data,
+                           scratch, front, self.shapes, min(N_SIMPLE, len(self.entries)), work, self.hits,
+                           new_work(self.limits), episodes)
+        found = write_hits(self.problem, self.bank, self.entries, self.shapes, self.hits, self.n_read, work)
+        self.n_read = int(self.hits.count[0])
+        return scored, found
 
 
 def make_schedule(n_targets: int, rng: np.random.Generator) -> list[tuple[int, int]]:

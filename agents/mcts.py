@@ -1,0 +1,293 @@
+"""Monte Carlo tree search over tokens, guided by double Q-learning, closing the last hole by value.
+
+An episode has the four phases of the method (Browne et al., IEEE TCIAIG 2012):
+
+* *selection*: from the root, the action with the largest ``(Q_mean + Q_best)/2 + c P(a) sqrt(N)/(1 + n_a)``, where
+  ``Q_mean`` and ``Q_best`` are the mean and the best reward below, and the prior P is the softmax of the double-Q
+  tables (Silver et al., Nature 2017, with a max-backup beside the mean, because one good expression is what counts);
+* *expansion*: the first action without a node gets one;
+* *simulation*: the double-Q policy goes on, until one slot is open that can be closed by value
+  (:mod:`rsrm.agents.holes`), or the expression is complete;
+* *backpropagation*: the reward goes to every node on the path and, as an episode, to the Q tables.
+
+A node whose every continuation was judged is exhausted and never selected again, so that the search does not score the
+same expression twice.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm import grammar
+from rsrm._jit import njit
+from rsrm.agents.holes import find_exact, nearest_shape, undo
+from rsrm.agents.qlearning import abstract, choose, judge, learn_path
+from rsrm.expression import expand, subtree_end
+from rsrm.metrics import reward
+
+UNVISITED = -1
+ROOT = 0
+
+
+class Tree(NamedTuple):
+    """The search tree; N nodes at most, K tokens."""
+
+    children: np.ndarray  # int32[N, K], UNVISITED where there is no node
+    visits: np.ndarray  # int64[N]
+    total: np.ndarray  # float64[N], sum of rewards
+    best: np.ndarray  # float64[N], best reward
+    exhausted: np.ndarray  # bool[N]
+    count: np.ndarray  # int64[1], nodes in use
+
+
+class Policy(NamedTuple):
+    """Numbers that steer an episode."""
+
+    exploration: float  # c in selection
+    epsilon: float  # share of uniform actions in simulation
+    temperature: float  # of the softmax over Q values
+    alpha: float  # step size of double Q-learning
+    eta: float  # discount of the reward per token
+    use_q: bool  # prior and simulation from the Q tables; uniform otherwise
+
+
+class Hits(NamedTuple):
+    """Contexts that were closed; the reader writes them out. H places, used as a ring."""
+
+    tokens: np.ndarray  # int16[H, L]
+    lengths: np.ndarray  # int64[H]
+    entries: np.ndarray  # int64[H], sub-tree; -2: the hole is a number
+    errors: np.ndarray  # float64[H], NRMSE as predicted; 0 for an exact match
+    count: np.ndarray  # int64[1], written so far
+    best: np.ndarray  # float64[L + 1], smallest error by length of the context
+
+
+def new_tree(n_tokens: int, capacity: int) -> Tree:
+    """Return a tree that holds the root only."""
+    tree = Tree(np.full((capacity, n_tokens), UNVISITED, np.int32), np.zeros(capacity, np.int64), np.zeros(capacity),
+                np.zeros(capacity), np.zeros(capacity, np.bool_), np.ones(1, np.int64))
+    return tree
+
+
+def new_hits(max_size: int, places: int = 64) -> Hits:
+    """Return an empty list of closed contexts."""
+    return Hits(np.zeros((places, max_size), np.int16), np.zeros(places, np.int64), np.zeros(places, np.int64),
+                np.zeros(places), np.zeros(1, np.int64), np.full(max_size + 1, np.inf))
+
+
+@njit
+def clear(tree):
+    """Forget everything but the root, in place."""
+    n = tree.count[0]
+    tree.children[:n] = UNVISITED
+    tree.visits[:n] = 0
+    tree.total[:n] = 0.0
+    tree.best[:n] = 0.0
+    tree.exhausted[:n] = False
+    tree.count[0] = 1
+
+
+@njit
+def select(tree, node, q, row, mask, policy, prior):
+    """Selection at one node: return the legal action of the largest upper bound, -1 if all below is exhausted."""
+    top = -math.inf
+    for t in range(mask.shape[0]):
+        if mask[t] == 1:
+            prior[t] = 0.5 * (q[0, row, t] + q[1, row, t]) if policy.use_q else 0.0
+            top = max(top, prior[t])
+    total = 0.0
+    for t in range(mask.shape[0]):
+        if mask[t] == 1:
+            prior[t] = math.exp((prior[t] - top) / policy.temperature) + 0.02
+            total += prior[t]
+    visits = max(tree.visits[node], 1)
+    unknown = tree.total[node] / visits
+    root = math.sqrt(np.float64(visits))
+    choice = -1
+    bound = -math.inf
+    for t in range(mask.shape[0]):
+        if mask[t] == 0:
+            continue
+        child = tree.children[node, t]
+        n = 0
+        value = unknown
+        if child != UNVISITED:
+            if tree.exhausted[child]:
+                continue
+            n = tree.visits[child]
+            if n > 0:
+                value = 0.5 * (tree.total[child] / n + tree.best[child])
+        u = value + policy.exploration * prior[t] / total * root / (1.0 + n)
+        if u > bound:
+            bound = u
+            choice = t
+    return choice
+
+
+@njit
+def expand_node(tree, node, action):
+    """Expansion: give the child of `node` by `action` a node; return it, or UNVISITED if the tree is full."""
+    if tree.count[0] >= tree.visits.shape[0]:
+        return UNVISITED
+    child = tree.count[0]
+    tree.count[0] += 1
+    tree.children[node, action] = child
+    return child
+
+
+@njit
+def backpropagate(tree, nodes, n_nodes, gain):
+    """Backpropagation: add `gain` to the nodes on the path, root first."""
+    for k in range(n_nodes):
+        node = nodes[k]
+        tree.visits[node] += 1
+        tree.total[node] += gain
+        tree.best[node] = max(tree.best[node], gain)
+
+
+@njit
+def close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask):
+    """Mark nodes of the path whose legal children are all exhausted, from the last one up.
+
+    `state` is overwritten: masks are recomputed by replaying the prefix `tokens`.
+    """
+    for k in range(n_nodes - 2, -1, -1):
+        if not tree.exhausted[nodes[k + 1]]:
+            return
+        grammar.reset(state, limits)
+        for j in range(k):
+            grammar.append(state, tokens, tokens[j], limits)
+        grammar.legal_actions(state, limits, mask)
+        for t in range(mask.shape[0]):
+            if mask[t] == 1:
+                child = tree.children[nodes[k], t]
+                if child == UNVISITED or not tree.exhausted[child]:
+                    return
+        tree.exhausted[nodes[k]] = True
+
+
+@njit
+def expand_context(tokens, n, tables, out):
+    """Write the context ``tokens[:n]`` with promoted operators written out into `out`; return its length.
+
+    -1 where the hole is an argument of a promoted operator: it may then occur anywhere, and more than once.
+    """
+    plain = True
+    for k in range(n):
+        out[k] = tokens[k]
+        plain &= tables.body_length[tokens[k]] == 0
+    if plain:
+        return n
+    k = 0
+    while k < n:
+        if tables.body_length[tokens[k]] > 0:
+            return -1
+        k = subtree_end(tokens, k + 1, tables.arity) if tables.arity[tokens[k]] == 2 else k + 1
+    if n >= tokens.shape[0]:
+        return -1
+    tokens[n] = 0  # any variable: the hole is the last leaf, before and after
+    return np.int64(expand(tokens, n + 1, tables, out)) - 1
+
+
+@njit
+def close_hole(tokens, n, tables, shapes, n_simple, hole_work, hits, expanded):
+    """Return the NRMSE of the best closing of the context ``tokens[:n]``; note it among the hits if it is news."""
+    n = expand_context(tokens, n, tables, expanded)
+    if n < 0 or not undo(expanded, n, shapes.X, shapes.y, tables, hole_work):
+        return math.inf
+    entry, _, _ = find_exact(hole_work.hole, shapes)
+    error = 0.0
+    if entry == -1:
+        entry, error = nearest_shape(hole_work.hole, hole_work.slope, shapes, n_simple)
+        if entry < 0:
+            return math.inf
+    for k in range(n + 1):
+        if hits.best[k] <= error:
+            return error
+    hits.best[n] = error
+    place = hits.count[0] % hits.lengths.shape[0]
+    hits.tokens[place, :n] = expanded[:n]
+    hits.lengths[place] = n
+    hits.entries[place] = entry
+    hits.errors[place] = error
+    hits.count[0] += 1
+    return error
+
+
+@njit
+def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratch, front, shapes, n_simple, hole_work,
+              hits, work, episodes):
+    """Run episodes; return how many expressions or contexts were judged (one per episode, fewer if all is exhausted).
+
+    Parameters
+    ----------
+    rng : uint64[1]
+    tree : Tree
+        Cleared when full; what was learned stays in the Q tables.
+    q : float64[2, S, K]
+    policy : Policy
+    by_value : bool
+        Whether an episode ends at one open slot, closed by value, or goes on to a complete expression.
+    mode : int
+        Scoring mode of complete expressions.
+    limits : rsrm.grammar.Limits
+    tables, data, scratch, front
+        As in :func:`rsrm.agents.genetic.evolve`.
+    shapes, n_simple, hole_work, hits
+        What holes are looked up in, and where closings are noted.
+    work : rsrm.agents.qlearning.Work
+    episodes : int
+
+    All state arrays are changed in place.
+    """
+    state, tokens, mask, nodes, prior = work.state, work.tokens, work.mask, work.nodes, work.prior
+    rows, actions = work.rows, work.actions
+    for episode in range(episodes):
+        if tree.exhausted[ROOT]:
+            return episode
+        if tree.count[0] >= tree.visits.shape[0]:
+            clear(tree)
+        grammar.reset(state, limits)
+        nodes[0] = ROOT
+        n_nodes, steps = 1, 0
+        in_tree, finished = True, False
+        while not finished:
+            grammar.legal_actions(state, limits, mask)
+            parent, sibling, depth, open_slots = grammar.context(state, limits)
+            row = abstract(parent, sibling, depth, open_slots, mask.shape[0])
+            if in_tree:
+                t = select(tree, nodes[n_nodes - 1], q, row, mask, policy, prior)
+                if t < 0:
+                    break
+                child = np.int64(tree.children[nodes[n_nodes - 1], t])
+                if child == UNVISITED:
+                    child = expand_node(tree, nodes[n_nodes - 1], t)
+                    in_tree = False
+                if child != UNVISITED:
+                    nodes[n_nodes] = child
+                    n_nodes += 1
+            else:
+                t = choose(rng, q, row, mask, policy.epsilon if policy.use_q else 1.0, policy.temperature)
+            rows[steps], actions[steps] = row, t
+            steps += 1
+            complete = grammar.append(state, tokens, t, limits)
+            finished = complete or (by_value and not in_tree and state[grammar.OPEN] == 1)
+        if not finished:
+            # Every continuation of this node was judged before.
+            tree.exhausted[nodes[n_nodes - 1]] = True
+            close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask)
+            continue
+        if complete:
+            error = judge(tokens, steps, work.expanded, work.constants, mode, tables, data, scratch, front)
+            if steps == n_nodes - 1:
+                tree.exhausted[nodes[n_nodes - 1]] = True
+        else:
+            error = close_hole(tokens, steps, tables, shapes, n_simple, hole_work, hits, work.expanded)
+        gain = reward(steps, error, policy.eta)
+        backpropagate(tree, nodes, n_nodes, gain)
+        if policy.use_q:
+            learn_path(rng, q, rows, actions, steps, gain, policy.alpha)
+        if complete and steps == n_nodes - 1:
+            close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask)
+    return episodes
