@@ -75,7 +75,7 @@ def draw(model, planets, path):
     left.set(xlabel="distance from the Sun a (astronomical units)", ylabel="period P (years)")
     left.set_title("Kepler's third law, found in the table of the planets", loc="left", color=INK)
     left.spines[["top", "right"]].set_visible(False)
-    plot_front(model, right)
+    plot_front(model, right, "P")
     figure.savefig(path, dpi=110)
 
 

@@ -46,7 +46,7 @@ def formula(expression, name: str = "y", digits: int = 4) -> str:
     return text
 
 
-def plot_front(estimator, ax=None):
+def plot_front(estimator, ax=None, target="y"):
     """Draw loss against complexity of the Pareto front, with the chosen equation written beside its point.
 
     Parameters
@@ -54,6 +54,8 @@ def plot_front(estimator, ax=None):
     estimator : RSRM
         Fitted.
     ax : matplotlib.axes.Axes, optional
+    target : str
+        Name of what the equation explains.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def plot_front(estimator, ax=None):
     ax.set_ylim(10 ** (low - 0.12 * pad), 10 ** (high + 0.16 * pad))
     left_half = complexity[chosen] - complexity.min() < 0.5 * np.ptp(complexity)
     upper_half = np.log10(loss[chosen]) > 0.5 * (low + high)
-    ax.annotate(formula(estimator.expression_), (complexity[chosen], loss[chosen]), color=ACCENT, fontsize=12,
+    ax.annotate(formula(estimator.expression_, target), (complexity[chosen], loss[chosen]), color=ACCENT, fontsize=12,
                 xytext=(10 if left_half else -10, 12 if not upper_half or left_half else -12),
                 textcoords="offset points", ha="left" if left_half else "right",
                 va="bottom" if not upper_half or left_half else "top")
@@ -93,7 +95,7 @@ def plot_front(estimator, ax=None):
     return ax
 
 
-def plot_fit(estimator, X, y, ax=None):
+def plot_fit(estimator, X, y, ax=None, target="y"):
     """Draw the data and the chosen equation: as a curve for one feature, else predictions against data.
 
     Parameters
@@ -103,6 +105,8 @@ def plot_fit(estimator, X, y, ax=None):
     X : array_like or DataFrame, shape (R, D)
     y : array_like, shape (R,)
     ax : matplotlib.axes.Axes, optional
+    target : str
+        Name of what the equation explains.
 
     Returns
     -------
@@ -127,14 +131,14 @@ def plot_fit(estimator, X, y, ax=None):
         else:
             line = np.linspace(x.min(), x.max(), 500)
         ax.plot(line, values(estimator.expression_, line[:, None])[0], color=ACCENT, linewidth=1.8,
-                label=formula(estimator.expression_))
+                label=formula(estimator.expression_, target))
         ax.scatter(x, y, s=22, color="white", edgecolors=INK, linewidths=1.1, zorder=3, label="data")
         ax.set_xlabel(estimator.library_.variable_names[0], color=INK)
-        ax.set_ylabel("y", color=INK)
+        ax.set_ylabel(target, color=INK)
         ax.legend(frameon=False)
     else:
         ends = [y.min(), y.max()]
-        ax.plot(ends, ends, color=ACCENT, linewidth=1.4, zorder=1, label=formula(estimator.expression_))
+        ax.plot(ends, ends, color=ACCENT, linewidth=1.4, zorder=1, label=formula(estimator.expression_, target))
         ax.scatter(y, estimator.predict(X), s=18, color="white", edgecolors=INK, linewidths=1.0, zorder=2)
         ax.set_xlabel("data", color=INK)
         ax.set_ylabel("equation", color=INK)
