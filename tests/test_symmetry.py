@@ -8,7 +8,8 @@ from rsrm.symmetry import detect_symmetries
 ONE = {
     "even": (np.square, np.cos, np.cosh, lambda x: np.sin(x * x) * np.cos(x) - 1, lambda x: 3 * x**4 - x * x + 2),
     "odd": (np.sin, np.tanh, lambda x: x**3 + x, lambda x: x / (1 + x * x / 2)),
-    "none": (np.exp, lambda x: x**4 + x**3, lambda x: x + 0.01 * x * x, lambda x: x * x + 1e-4 * x, lambda x: (x - 1) ** 2),
+    "none": (np.exp, lambda x: x**4 + x**3, lambda x: x + 0.01 * x * x, lambda x: x * x + 1e-4 * x,
+             lambda x: (x - 1) ** 2),
 }
 
 
