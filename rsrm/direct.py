@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rsrm.compose import constant, linear, product, snap
-from rsrm.expression import Expression, apply, variable
+from rsrm.compose import constant, product, snap
+from rsrm.expression import Expression, variable
 from rsrm.factors import factors, more_factors
 from rsrm.polynomial import generalized_rational, noisy_rational, rational
 from rsrm.problem import Problem

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm.compose import linear, outer, product, snap
-from rsrm.expression import Expression, variable
+from rsrm.expression import Expression
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit
 from rsrm.targets import relative_weights
