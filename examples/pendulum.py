@@ -94,7 +94,7 @@ def draw(model, data, g, path):
     for degrees, style in ((5, "-"), (30, "--"), (50, ":")):
         T = model.predict(pd.DataFrame({"L": L, "A": np.radians(degrees)}))
         left.plot(L, T, style, color=ACCENT, linewidth=1.5, label=f"law at {degrees}°")
-    dots = left.scatter(data["L"], data["T"], c=np.degrees(data["A"]), cmap="Greys", vmin=-20, vmax=60, s=34,
+    dots = left.scatter(data["L"], data["T"], c=np.degrees(data["A"]), cmap="Greys", vmin=0, vmax=60, s=34,
                         edgecolors=INK, linewidths=0.8, zorder=3, label="readings")
     figure.colorbar(dots, ax=left, label="amplitude (degrees)", pad=0.01)
     left.set(xlabel="length L (m)", ylabel="period T (s)")

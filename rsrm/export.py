@@ -102,7 +102,9 @@ def to_latex(expression: Expression, digits: int = 4) -> str:
     """Return the LaTeX form with constants rounded to `digits` significant digits."""
     import sympy as sp
 
-    return sp.latex(to_sympy(expression, digits))
+    form = to_sympy(expression)
+    # Rounded last: sympy computes with numbers, e.g. takes roots of them, while it builds the form.
+    return sp.latex(form.xreplace({f: sp.Float(float(f"{float(f):.{digits}g}")) for f in form.atoms(sp.Float)}))
 
 
 def to_networkx(expression: Expression):
