@@ -104,7 +104,8 @@ def to_latex(expression: Expression, digits: int = 4) -> str:
 
     form = to_sympy(expression)
     # Rounded last: sympy computes with numbers, e.g. takes roots of them, while it builds the form.
-    return sp.latex(form.xreplace({f: sp.Float(float(f"{float(f):.{digits}g}")) for f in form.atoms(sp.Float)}))
+    rounded = {f: sp.Float(float(f"{float(f):.{digits}g}")) for f in form.atoms(sp.Float)}
+    return sp.latex(form.xreplace(rounded), fold_frac_powers=True)
 
 
 def to_networkx(expression: Expression):

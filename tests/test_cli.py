@@ -24,7 +24,7 @@ def test_finds_the_law_and_saves_it(table, tmp_path, capsys):
     from rsrm.estimator import RSRM
 
     out = tmp_path / "model.pkl"
-    assert run(table, "--target", "area", "--features", "length, width", "--time", 5, "--seed", 1, "--quiet",
+    assert run(table, "--target", "area", "--features", "length, width", "--time", 30, "--seed", 1, "--quiet",
                "--operators", "add,mul", "--out", out) == 0
     text = capsys.readouterr().out
     assert "area = length*width" in text.replace("width*length", "length*width")
@@ -36,7 +36,7 @@ def test_finds_the_law_and_saves_it(table, tmp_path, capsys):
 def test_incomplete_rows_are_reported(table, capsys):
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines, "1.0,a,,2.0"]))
-    assert run(table, "--features", "length,width", "--time", 3, "--quiet", "--operators", "mul") == 0
+    assert run(table, "--features", "length,width", "--time", 30, "--quiet", "--operators", "mul") == 0
     assert "1 of 31 rows" in capsys.readouterr().err
 
 

@@ -129,6 +129,7 @@ def test_latex():
     assert to_latex(parse("sqrt(mass)/2", LIB)) == r"\frac{\sqrt{mass}}{2}"
     assert to_latex(parse("mass**2", LIB)) == "mass^{2}"
     assert to_latex(parse("sqrt(4.0251*mass)", LIB)) == r"2.006 \sqrt{mass}"
+    assert to_latex(parse("mass*sqrt(mass)", LIB)) == "mass^{3/2}"
     assert "1.235" in to_latex(parse("1.23456*mass", LIB)) and "1.23456" not in to_latex(parse("1.23456*mass", LIB))
 
 

@@ -26,7 +26,7 @@ def data():
 def model(data):
     from rsrm.estimator import RSRM
 
-    return RSRM(operators=("add", "mul"), max_time=5, random_state=0).fit(*data)
+    return RSRM(operators=("add", "mul"), max_time=30, random_state=0).fit(*data)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_fit_of_one_feature_draws_the_curve(high):
     from rsrm.estimator import RSRM
 
     x = np.geomspace(1.0, high, 20)
-    model = RSRM(operators=("mul",), max_time=3, random_state=0).fit(x[:, None], x * x)
+    model = RSRM(operators=("mul",), max_time=30, random_state=0).fit(x[:, None], x * x)
     ax = drawn(plot_fit(model, x[:, None], x * x))
     line = ax.lines[0]
     np.testing.assert_allclose(line.get_ydata(), np.square(line.get_xdata()), rtol=1e-9)
