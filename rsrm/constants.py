@@ -36,17 +36,23 @@ class Workspace(NamedTuple):
     memory: np.ndarray  # float64[M]; the last three doubles return numbers
     length: int
     constants: int
+    rows: int
 
 
 def workspace(max_length: int, max_constants: int, n_rows: int) -> Workspace:
     """Return scratch for expressions of up to `max_length` nodes and `max_constants` constants on `n_rows` rows."""
     constants = max(max_constants, 1)
-    return Workspace(np.zeros(memory_size(max_length, constants, n_rows) + 3), max_length, constants)
+    return Workspace(np.zeros(memory_size(max_length, constants, n_rows) + 3), max_length, constants, n_rows)
 
 
 @njit
 def _call(tokens, n, start, X, y, weights, tables, max_iter, result, ws, scaled):
     """Call the kernel; the sum of squares, a and b stand in the last three doubles of the workspace."""
+    m = 0
+    for k in range(n):
+        m += tokens[k] == tables.n_variables
+    if n > ws.length or m > ws.constants or y.shape[0] > ws.rows:
+        raise ValueError("ws: too small for this expression or number of rows")  # the kernel writes without looking
     out = pointer(ws.memory) + 8 * (ws.memory.shape[0] - 3)
     return fit_external(pointer(tokens), n, pointer(start), pointer(X), X.shape[0], X.shape[1], pointer(y), y.shape[0],
                         pointer(weights), weights.shape[0], pointer(tables.opcode), pointer(tables.literal),
@@ -75,7 +81,7 @@ def fit_constants(tokens, n, start, X, y, weights, tables, max_iter, result, ws)
     result : float64[>=m]
         Overwritten with the best constants; equal to `start` if nothing better was found.
     ws : Workspace
-        Made for at least n, m and exactly R.
+        Made for at least n, m and R.
 
     Returns
     -------
@@ -83,6 +89,11 @@ def fit_constants(tokens, n, start, X, y, weights, tables, max_iter, result, ws)
         CONVERGED, MAX_ITER, STALLED, SINGULAR or NOT_FINITE.
     sse : float
         ``sum((w * (f - y))**2)`` at `result`; infinite for NOT_FINITE.
+
+    Raises
+    ------
+    ValueError
+        If `ws` is too small.
     """
     status = _call(tokens, n, start, X, y, weights, tables, max_iter, result, ws, 0)
     return status, ws.memory[-3]

@@ -196,3 +196,15 @@ def test_start_points_are_seeded_and_span_magnitudes():
     exponents = np.log10(np.abs(a[3::2]))
     assert exponents.min() < -15.0 and exponents.max() > 15.0 and (a < 0).any()
     assert start_points(0, 4, np.random.default_rng(1)).shape == (4, 0)
+
+
+def test_a_workspace_that_is_too_small_is_refused():
+    X = np.ones((2, 20))
+    e = damped_wave(1.0, 1.0, 1.0)
+    for sizes in ((e.length - 1, 3, 20), (e.length, 2, 20), (e.length, 3, 19)):
+        with pytest.raises(ValueError, match="ws"):
+            fit_scaled(e.tokens, e.length, e.constants, X, X[0], NONE, LIB.tables, 5, np.empty(3), workspace(*sizes))
+    # A larger one is as good as one made to measure.
+    status, sse, _, _ = fit_scaled(e.tokens, e.length, e.constants, X, X[0], NONE, LIB.tables, 5, np.empty(3),
+                                   workspace(e.length + 9, 7, 1000))
+    assert status == CONVERGED and sse < 1e-20
