@@ -17,6 +17,7 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
@@ -192,7 +193,10 @@ def total(typingctx, x):
 
 @intrinsic
 def pointer(typingctx, array):
-    """Return the address of the first element of a contiguous array."""
+    """Return the address of the first element of a C-contiguous array; others do not compile."""
+    if not isinstance(array, types.Array) or array.layout != "C":
+        raise TypingError(f"expected a C-contiguous array, got {array}")
+
     def codegen(context, builder, sig, args):
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
         return builder.ptrtoint(data, _INT)
