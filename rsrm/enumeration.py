@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit, njit_leaf
 from rsrm.evaluate import apply_binary, apply_unary
 from rsrm.primitives import (
     OP_ACOS, OP_ADD, OP_ASIN, OP_ATAN, OP_COS, OP_COSH, OP_DIV, OP_EXP, OP_LOG, OP_MUL, OP_POW, OP_SIN, OP_SINH,
@@ -60,7 +60,7 @@ def new_store(capacity: int, n_rows: int) -> Store:
                  np.zeros(2, np.int64))
 
 
-@njit
+@njit_leaf
 def value_key(v, probes):
     """Return (key, ok) of ``v``; ok is False for values that are not finite, constant, or out of range."""
     total = 0.0
@@ -85,14 +85,14 @@ def value_key(v, probes):
     return (high << np.int64(32)) | low, True
 
 
-@njit
+@njit_leaf
 def slot_of(key, size):
     """Return the first slot to look at for `key` in a table of `size` (a power of two) slots."""
     mixed = key * np.int64(-7046029254386353131)
     return ((mixed >> np.int64(29)) ^ (mixed >> np.int64(45))) & np.int64(size - 1)
 
 
-@njit
+@njit_leaf
 def find_key(key, keys, table):
     """Return the entry with `key`, or -1."""
     size = table.shape[0]
@@ -105,7 +105,7 @@ def find_key(key, keys, table):
     return np.int64(-1)
 
 
-@njit
+@njit_leaf
 def insert(store, v, op, left, right, factor, complexity, flags):
     """Append the entry with values `v` unless it is degenerate or known or nothing fits in; return its number or -1."""
     store.count[1] += 1
@@ -135,7 +135,7 @@ def insert(store, v, op, left, right, factor, complexity, flags):
     return n
 
 
-@njit
+@njit_leaf
 def family(op):
     """Return the flag of the operator's family, 0 if it has none."""
     if op == OP_SIN or op == OP_COS or op == OP_TAN or op == OP_ASIN or op == OP_ACOS or op == OP_ATAN:
