@@ -3,8 +3,8 @@
 A prefix array scanned from right to left is a stack machine: terminals push, operators pop their arguments (first
 argument on top). Operands are addresses: a variable is read where it lies in X, and only results are written to the
 stack, a block of rows at a time, so that the interpreter's dispatch is paid once a block. What does not depend on the
-row is computed for one vector only; the lowest bit of an operand's address, which is free, marks it. Blocks are vectors of eight
-rows (:mod:`rsrm._simd`); the last vector of the data repeats its first row in the lanes beyond the end, which therefore
+row is computed for one vector only; the lowest bit of an operand's address, which is free, marks it. Blocks are vectors
+of eight rows (:mod:`rsrm._simd`); the lanes beyond the end of the data repeat a row of the last vector, so that they
 never raise a false alarm.
 """
 

@@ -8,8 +8,8 @@ from rsrm.library import LITERALS, PAD, Library
 from rsrm.primitives import OP_CONSTANT, OP_VARIABLE, PRIMITIVES, check_operators
 
 OPERATORS = ("add", "sub", "mul", "div", "exp", "log", "sin", "cos")
-_OPERON = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "exp": "Exp", "log": "Log", "sin": "Sin", "cos": "Cos",
-           "sqrt": "Sqrt", "tan": "Tan", "tanh": "Tanh", "square": "Square"}
+_OPERON = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "exp": "Exp", "log": "Log", "sin": "Sin",
+           "cos": "Cos", "sqrt": "Sqrt", "tan": "Tan", "tanh": "Tanh", "square": "Square"}
 
 # Nodes with one descendant can only be unary; this share elsewhere makes all operators of OPERATORS equally frequent.
 _UNARY = 0.35

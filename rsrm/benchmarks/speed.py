@@ -207,7 +207,7 @@ MEASUREMENTS: dict[str, Callable] = {
 
 def add_arguments(parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--only", nargs="+", choices=tuple(MEASUREMENTS), default=None, help="measurements (default all)")
+    parser.add_argument("--only", nargs="+", choices=tuple(MEASUREMENTS), help="measurements (default all)")
     parser.add_argument("--trees", type=int, default=2000, help="random expressions (default 2000)")
     parser.add_argument("--repeats", type=int, default=9, help="repeats of each timing (default 9)")
     parser.add_argument("--out", type=Path, default=None, help="JSON file for the figures")
