@@ -38,7 +38,7 @@ def table() -> pd.DataFrame:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for the picture")
-    parser.add_argument("--time", type=float, default=40.0, help="seconds of search")
+    parser.add_argument("--time", type=float, default=20.0, help="seconds of search")
     arguments = parser.parse_args()
 
     planets = table()
