@@ -10,14 +10,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from rsrm.compose import constant, product, snap
+from rsrm.exponential import exponentials
 from rsrm.expression import Expression, variable
 from rsrm.factors import factors, more_factors
-from rsrm.polynomial import generalized_rational, noisy_rational, rational
+from rsrm.noisy_rational import noisy_rational
+from rsrm.polynomial import generalized_rational, rational
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit, solve
-from rsrm.sparse import exponentials, noisy_sums, projected, small_sums, subset
+from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.targets import relative_weights, transformed
-from rsrm.terms import compose_sum, presentable, monomials, variable_generators
+from rsrm.terms import compose_sum, monomials, presentable, subset, variable_generators
 from rsrm.tuned import tuned_sums
 
 MAX_ROWS = 1000
@@ -130,8 +132,9 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
         if sign is None:
             continue
         with np.errstate(all="ignore"):
-            log_m = sum((a * np.log(np.abs(part.X[i])) for i, a in zip(columns, exponents, strict=True)), np.zeros(len(y)))
-            m = sign * np.exp(log_m)
+            m = sign.copy()
+            for i, a in zip(columns, exponents, strict=True):
+                m = m * np.abs(part.X[i]) ** a
         weights = relative_weights(y) if part.noise == 0 else (1.0 if part.weights is None else part.weights)
         c = float((m * weights) @ (y * weights) / ((m * weights) @ (m * weights)))
         residual = np.sqrt(np.mean(((c * m - y) * weights) ** 2) / np.mean((y * weights) ** 2))
@@ -148,4 +151,4 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
 
 STAGES = (elementary, power_law, rational, factors, exponentials, noisy_sums, projected, noisy_rational, more_factors,
           small_sums, generalized_rational, tuned_sums)
-"""All direct stages, cheapest first. Stages for exact data give nothing where the problem has noise, and the reverse."""
+"""All direct stages, cheapest first; those for exact data give nothing where the problem has noise, and the reverse."""

@@ -1,122 +1,33 @@
 """Products of powers and one or two further factors: ``y = c * prod x_i**a_i * h(M)**b``.
 
-In ``log|y|`` the constant and the powers are linear, and are projected out; what is left is compared with the projected
-columns ``log|h(k*M)|`` of a dictionary of shapes h (1 + u, sin u, exp u - 1, ...) over monomials M. Pairs of columns are
-compared through their Gram matrix; an unknown inner constant k is scanned and then refined.
+In ``log|y|`` the constant and the powers are linear, and are projected out; what is left is compared with the
+projected columns ``log|h(k*M)|`` of a dictionary of shapes h (1 + u, sin u, exp u - 1, ...) over monomials M. Pairs of
+columns are compared through their Gram matrix; an unknown inner constant k is scanned and then refined.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from itertools import combinations, product as cartesian
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from rsrm.compose import linear, outer, product, snap
-from rsrm.expression import Expression, apply, variable
+from rsrm.expression import Expression, variable
 from rsrm.problem import Problem
 from rsrm.regression import best_pairs, solve
-from rsrm.terms import presentable, shortest
+from rsrm.shapes import Monomial, Shape, arguments, shapes
+from rsrm.terms import presentable, shortest, subset
 
 SCREEN_ROWS = 64
 """Rows on which the dictionary is screened."""
 MAX_ROWS = 600
 """Rows on which candidates are confirmed."""
-MAX_MONOMIALS = 1500
-"""Monomials tried as they are; other inner constants, pairs and scans see the simplest of them only."""
 INNER = (1.0, 0.5, 2.0, np.pi, 2.0 * np.pi, 0.5 / np.pi, 1.0 / 3.0, 0.25, 3.0)
 """Inner constants that are tried as they are."""
 PAIRED = 1500
 """Columns whose pairs are compared at once."""
 TRIED = 12
 """Candidates of one screening that are confirmed."""
-
-
-class Monomial(NamedTuple):
-    """An argument: ``prod x_i**a_i``, possibly times the sine or cosine of a variable, or a difference."""
-
-    values: np.ndarray
-    exponents: tuple[tuple[int, float], ...]  # (variable, exponent); empty where the argument is no pure monomial
-    build: Callable[[float], Expression | None]  # the expression times a coefficient
-
-
-class Shape(NamedTuple):
-    """A factor h(u): its values and its expression over the expression of u."""
-
-    name: str
-    values: Callable[[np.ndarray], np.ndarray]
-    build: Callable[[Expression], Expression | None]
-
-
-def _shapes(library) -> list[Shape]:
-    """Return the shapes that the library's operators can write; ``exp`` enters without the logarithm."""
-    shapes = [Shape("1+", lambda u: 1.0 + u, lambda f: linear(library, [(1.0, f)], 1.0)),
-              Shape("1-", lambda u: 1.0 - u, lambda f: linear(library, [(-1.0, f)], 1.0))]
-    names = set(library.operators)
-    for name in ("sin", "cos", "tan", "tanh", "log", "asin", "acos", "atan"):
-        if name in names:
-            f = {"asin": np.arcsin, "acos": np.arccos, "atan": np.arctan}.get(name) or getattr(np, name)
-            shapes.append(Shape(name, f, lambda e, name=name: outer(name, e)))
-    if "exp" in names:
-        shapes += [Shape("exp", np.exp, lambda e: outer("exp", e)),
-                   Shape("exp-1", np.expm1, lambda e: linear(library, [(1.0, outer("exp", e))], -1.0)),
-                   Shape("exp+1", lambda u: np.exp(u) + 1.0, lambda e: linear(library, [(1.0, outer("exp", e))], 1.0)),
-                   Shape("cosh", np.cosh, lambda e: outer("cosh", e))]
-        if "tanh" not in names:
-            shapes.append(Shape("tanh", np.tanh, lambda e: outer("tanh", e)))
-    if "cos" in names:
-        shapes.append(Shape("1-cos", lambda u: 1.0 - np.cos(u), lambda e: linear(library, [(-1.0, outer("cos", e))], 1.0)))
-        shapes.append(Shape("1+cos", lambda u: 1.0 + np.cos(u), lambda e: linear(library, [(1.0, outer("cos", e))], 1.0)))
-    if "sin" in names:
-        shapes.append(Shape("1+sin", lambda u: 1.0 + np.sin(u), lambda e: linear(library, [(1.0, outer("sin", e))], 1.0)))
-        shapes.append(Shape("1-sin", lambda u: 1.0 - np.sin(u), lambda e: linear(library, [(-1.0, outer("sin", e))], 1.0)))
-    return shapes
-
-
-@np.errstate(all="ignore")
-def arguments(problem: Problem, limit: int = MAX_MONOMIALS) -> list[Monomial]:
-    """Return monomials in up to five variables, simplest first, then differences and monomials times a sine or cosine.
-
-    Of M and 1/M both are listed; exponents are 1 and 2, with signs.
-    """
-    library, X = problem.library, problem.X
-    columns = [i for i, x in enumerate(X) if np.ptp(x) > 0]
-    ranked = []
-    for size in range(1, min(len(columns), 5) + 1):
-        powers = (1, -1, 2, -2) if size <= 3 else (1, -1)
-        for chosen in combinations(columns, size):
-            for a in cartesian(powers, repeat=size):
-                degree = sum(map(abs, a))
-                if degree <= max(size, 4) or (size == 3 and degree == 6):
-                    ranked.append((degree + 0.1 * sum(p < 0 for p in a), chosen, a))
-    ranked.sort(key=lambda item: item[0])
-    found = []
-    for _, chosen, a in ranked[:limit]:
-        values = np.ones(problem.n_rows)
-        with np.errstate(all="ignore"):
-            for i, p in zip(chosen, a, strict=True):
-                values = values * X[i] ** p
-        factors = [(variable(library, i), float(p)) for i, p in zip(chosen, a, strict=True)]
-        found.append(Monomial(values, tuple((i, float(p)) for i, p in zip(chosen, a, strict=True)),
-                              lambda c, factors=factors: product(library, factors, c)))
-    for i, j in combinations(columns, 2):
-        for s in (1.0, -1.0):
-            difference = linear(library, [(1.0, variable(library, i)), (s, variable(library, j))])
-            if difference is not None:
-                found.append(Monomial(X[i] + s * X[j], (), lambda c, d=difference: product(library, [(d, 1.0)], c)))
-    for name in ("sin", "cos"):
-        if name not in library.operators:
-            continue
-        for i in columns:
-            wave = apply(library, name, variable(library, i))
-            values = getattr(np, name)(X[i])
-            for j in [None, *[j for j in columns if j != i]]:
-                for p in ((0.0,) if j is None else (1.0, -1.0)):
-                    with np.errstate(all="ignore"):
-                        column = values * (1.0 if j is None else X[j] ** p)
-                    factors = [(wave, 1.0)] + ([] if j is None else [(variable(library, j), p)])
-                    found.append(Monomial(column, (), lambda c, factors=factors: product(library, factors, c)))
-    return [m for m in found if np.isfinite(m.values).all() and np.ptp(m.values) > 0]
 
 
 class _Column(NamedTuple):
@@ -207,7 +118,8 @@ def _build(problem: Problem, projection: _Projection, monomials_, columns, b: np
     for v, pure in list(zip(b[1:], [True] * len(projection.variables) + [c.shape.name != "exp" for c in columns],
                             strict=True)):
         if pure:
-            snapped = next((np.round(q * v) / q for q in (1, 2, 3, 4) if abs(np.round(q * v) / q - v) < tolerance), None)
+            rounded = (np.round(q * v) / q for q in (1, 2, 3, 4))
+            snapped = next((p for p in rounded if abs(p - v) < tolerance), None)
             if snapped is None or abs(snapped) > 8:
                 return None
             v = snapped
@@ -259,7 +171,8 @@ def _build(problem: Problem, projection: _Projection, monomials_, columns, b: np
         total = dict(zip(projection.variables, own, strict=True))
         for i, p in shift.items():
             total[i] = total.get(i, 0.0) + p
-        options.append(product(library, [(variable(library, i), p) for i, p in total.items() if p] + factors, coefficient))
+        own_factors = [(variable(library, i), p) for i, p in total.items() if p]
+        options.append(product(library, own_factors + factors, coefficient))
     return shortest(options)
 
 
@@ -371,8 +284,7 @@ class _Search:
     """What the stages on factors share: projections, arguments and the confirmation of candidates."""
 
     def __init__(self, problem: Problem, deadline: float, rng: np.random.Generator):
-        if problem.n_rows > MAX_ROWS:
-            problem = problem.take(np.sort(rng.choice(problem.n_rows, MAX_ROWS, replace=False)))
+        problem = subset(problem, MAX_ROWS, rng)
         self.problem, self.deadline = problem, deadline
         self.whole = _Projection(problem)
         rows = np.flatnonzero(self.whole.rows)
@@ -388,7 +300,7 @@ class _Search:
             self.target = self.screened.left / size
             self.monomials = arguments(problem)
             self.U = np.column_stack([m.values[rows] for m in self.monomials])
-            self.shapes = _shapes(problem.library)
+            self.shapes = shapes(problem.library)
             self.seen: set = set()
 
     def expired(self) -> bool:

@@ -87,8 +87,8 @@ def _exact_on(A, b, support):
 def exact_fit(terms: Terms, target: np.ndarray, weights: np.ndarray) -> Fit | None:
     """Return the sparse solution of ``terms @ c = target`` that is exact to rounding, or None.
 
-    Of dependent terms the earlier ones stay. The terms are ranked by what they contribute, and the shortest head of that
-    ranking that is still exact is kept.
+    Of dependent terms the earlier ones stay. The terms are ranked by what they contribute, and the shortest head of
+    that ranking that is still exact is kept.
     """
     A, good, scale, b, size = _scaled(terms, target, weights)
     rows = len(b)

@@ -79,6 +79,13 @@ def degrees(terms: Terms) -> np.ndarray:
     return np.array([int(sum(p for _, p in f)) for f in terms.factors])
 
 
+def subset(problem: Problem, rows: int, rng: np.random.Generator) -> Problem:
+    """Return the problem on at most `rows` rows drawn without replacement."""
+    if problem.n_rows <= rows:
+        return problem
+    return problem.take(np.sort(rng.choice(problem.n_rows, rows, replace=False)))
+
+
 def presentable(expression: Expression | None) -> Expression | None:
     """Return the expression as its library may write it, or None.
 

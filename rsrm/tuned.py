@@ -1,23 +1,24 @@
 """Sums with unknown constants inside their terms, by variable projection.
 
-``y = polynomial + sum_k (multipliers) * g_k(u; theta_k)``: for fixed theta the coefficients are linear and are projected
-out (Golub & Pereyra 1973). theta is scanned on a grid adapted to the range of u, one block of columns at a time, and all
-blocks are then refined together by Gauss-Newton steps with Kaufman's simplification of the Jacobian.
+``y = polynomial + sum_k (multipliers) * g_k(u; theta_k)``: for fixed theta the coefficients are linear and are
+projected out (Golub & Pereyra 1973). theta is scanned on a grid adapted to the range of u, one block of columns at a
+time, and all blocks are then refined together by Gauss-Newton steps on the parameters and the coefficients.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.compose import linear, outer, product, snap
+from rsrm.compose import linear, product, snap
 from rsrm.expression import Expression
+from rsrm.families import Family, families
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit
 from rsrm.targets import relative_weights
-from rsrm.terms import Generator, Terms, compose_sum, monomials, presentable, variable_generators
+from rsrm.terms import Generator, Terms, compose_sum, monomials, presentable, subset, variable_generators
 
 MAX_ROWS = 200
 """Rows used by the scan."""
@@ -28,65 +29,6 @@ BEAM = 5
 FOLLOWED = 4
 """Further blocks that each set is tried with."""
 CONVERGED = 1e-10
-
-
-class Family(NamedTuple):
-    """A one-parameter family of functions g(u; theta): values (several columns), grid of theta, expressions."""
-
-    name: str
-    values: Callable[[np.ndarray, float], list[np.ndarray]]
-    grid: Callable[[np.ndarray], np.ndarray]
-    build: Callable[[Expression, float], list[Expression | None]]
-    sums: bool  # whether sums of variables are tried as arguments
-
-
-def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.ndarray:
-    k = np.geomspace(low, high, n) / np.ptp(u)
-    return np.concatenate([k, -k]) if signed else k
-
-
-def _poles(u: np.ndarray) -> np.ndarray:
-    """Return shifts c that keep u + c away from zero on either side of the data."""
-    g = np.geomspace(1e-3, 30.0, 36) * np.ptp(u)
-    return np.concatenate([g - u.min(), -g - u.max()])
-
-
-def _right(u: np.ndarray) -> np.ndarray:
-    return np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.min()
-
-
-def _families(library) -> list[Family]:
-    names = set(library.operators)
-    shifted = lambda e, c: linear(library, [(1.0, e)], c)  # noqa: E731
-    power = lambda e, p: None if e is None else product(library, [(e, p)])  # noqa: E731
-    call = lambda name, e: None if e is None else outer(name, e)  # noqa: E731
-    scaled = lambda e, k: product(library, [(e, 1.0)], k)  # noqa: E731
-    found = []
-    if "sin" in names and "cos" in names:
-        found.append(Family("wave", lambda u, k: [np.sin(k * u), np.cos(k * u)],
-                            lambda u: np.linspace(0.5, 60.0, 120) / np.ptp(u),
-                            lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True))
-    if "exp" in names:
-        found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
-                            lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))], False))
-        found.append(Family("logistic", lambda u, a: [1.0 / (1.0 + a * np.exp(-u))],
-                            lambda u: np.exp(np.linspace(u.min() - 2.0, u.max() + 2.0, 24)) if np.ptp(u) < 30 else np.ones(1),
-                            lambda e, a: [power(linear(library, [(a, call("exp", scaled(e, -1.0)))], 1.0), -1.0)], False))
-    if "tanh" in names or "exp" in names:
-        found.append(Family("tanh", lambda u, k: [np.tanh(k * u)], lambda u: _rates(u, 0.5, 200.0, 30, False),
-                            lambda e, k: [call("tanh", scaled(e, k))], True))
-    for p in (1.0, 2.0, 4.0):
-        found.append(Family(f"pole{p:.0f}", lambda u, c, p=p: [1.0 / (u**p + c)], lambda u, p=p: _poles(u**p),
-                            lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False))
-    if "log" in names:
-        found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))], False))
-    if "sqrt" in names:
-        found.append(Family("sqrt", lambda u, c: [np.sqrt(u + c)], _right, lambda e, c: [call("sqrt", shifted(e, c))],
-                            False))
-    if "abs" in names:
-        found.append(Family("abs", lambda u, c: [np.abs(u + c)], lambda u: -np.quantile(u, np.linspace(0.02, 0.98, 49)),
-                            lambda e, c: [call("abs", shifted(e, c))], False))
-    return found
 
 
 class Block(NamedTuple):
@@ -118,7 +60,7 @@ class _Model:
         self.multipliers = [np.ones(problem.n_rows)] + ([g.values for g in generators] if multiplied else [])
         self.arguments = list(generators)
         self._compound_arguments(problem.library)
-        self._tabulate(_families(problem.library))
+        self._tabulate(families(problem.library))
 
     def _compound_arguments(self, library):
         """Add sums of two and three variables, and squares when there are few variables, to the arguments."""
@@ -141,12 +83,12 @@ class _Model:
         return len(self.multipliers) if argument < len(self.generators) else 1
 
     @np.errstate(all="ignore")
-    def _tabulate(self, families):
+    def _tabulate(self, families_):
         """Evaluate every family on its grid over every argument: normalized columns, theta by theta."""
         self.table: list[tuple[Family, int, np.ndarray, int, int]] = []  # family, argument, thetas, columns each, start
         columns, start = [], 0
         for k, argument in enumerate(self.arguments):
-            for family in families:
+            for family in families_:
                 if k >= len(self.generators) and not family.sums:
                     continue
                 thetas = []
@@ -247,7 +189,7 @@ def _refine(model: _Model, z: np.ndarray, blocks: list[Block], deadline: float) 
 
 
 def _compose(model: _Model, problem: Problem, blocks: list[Block], exact: bool) -> Expression | None:
-    """Return the expression of the sparse fit with the given blocks, their parameters snapped where that changes nothing."""
+    """Return the expression of the sparse fit with the given blocks, their parameters snapped."""
     generators = list(model.generators)
     factors = list(model.base.factors)
     columns = [model.base.values]
@@ -294,9 +236,7 @@ def tuned_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     if problem.n_rows < 12 or np.ptp(problem.y) == 0:
         return
     rows = MAX_ROWS if problem.noise == 0 else 4 * MAX_ROWS
-    part = problem
-    if problem.n_rows > rows:
-        part = problem.take(np.sort(rng.choice(problem.n_rows, rows, replace=False)))
+    part = subset(problem, rows, rng)
     if not variable_generators(part):
         return
     n = len(variable_generators(part))

@@ -7,13 +7,14 @@ import pytest
 import sympy as sp
 
 from rsrm.evaluate import values
+from rsrm.exponential import exponentials
 from rsrm.export import to_sympy
 from rsrm.factors import factors, more_factors
 from rsrm.library import Library
-from rsrm.polynomial import noisy_rational
+from rsrm.noisy_rational import noisy_rational
 from rsrm.problem import Problem
 from rsrm.regression import best_pairs, eliminate, exact_fit
-from rsrm.sparse import exponentials, noisy_sums, projected, small_sums
+from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.terms import Terms, compose_sum, monomials, presentable, variable_generators
 from rsrm.tuned import tuned_sums
 
@@ -156,7 +157,8 @@ def test_best_pairs_agrees_with_least_squares():
     target = rng.normal(size=30)
     target /= np.linalg.norm(target)
     pairs, gains = best_pairs(P, target, 3)
-    every = {(i, j): 1 - np.linalg.lstsq(P[:, [i, j]], target, rcond=None)[1][0] for i in range(12) for j in range(i + 1, 12)}
+    every = {(i, j): 1 - np.linalg.lstsq(P[:, [i, j]], target, rcond=None)[1][0]
+             for i in range(12) for j in range(i + 1, 12)}
     wanted = sorted(every, key=every.get, reverse=True)[:3]
     assert pairs == wanted
     np.testing.assert_allclose(gains, [every[p] for p in wanted], rtol=1e-10)

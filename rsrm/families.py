@@ -1,0 +1,75 @@
+"""One-parameter families of functions g(u; theta), with grids of theta that fit the range of u."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm.compose import linear, outer, product
+from rsrm.expression import Expression
+
+
+class Family(NamedTuple):
+    """A one-parameter family of functions g(u; theta): values (several columns), grid of theta, expressions."""
+
+    name: str
+    values: Callable[[np.ndarray, float], list[np.ndarray]]
+    grid: Callable[[np.ndarray], np.ndarray]
+    build: Callable[[Expression, float], list[Expression | None]]
+    sums: bool  # whether sums of variables are tried as arguments
+
+
+def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.ndarray:
+    k = np.geomspace(low, high, n) / np.ptp(u)
+    return np.concatenate([k, -k]) if signed else k
+
+
+def _poles(u: np.ndarray) -> np.ndarray:
+    """Return shifts c that keep u + c away from zero on either side of the data."""
+    g = np.geomspace(1e-3, 30.0, 36) * np.ptp(u)
+    return np.concatenate([g - u.min(), -g - u.max()])
+
+
+def _midpoints(u: np.ndarray) -> np.ndarray:
+    """Return a of 1/(1 + a*exp(-u)) with the middle of the step in or near the data."""
+    return np.exp(np.linspace(u.min() - 2.0, u.max() + 2.0, 24)) if np.ptp(u) < 30.0 else np.ones(1)
+
+
+def _right(u: np.ndarray) -> np.ndarray:
+    return np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.min()
+
+
+def families(library) -> list[Family]:
+    names = set(library.operators)
+    shifted = lambda e, c: linear(library, [(1.0, e)], c)  # noqa: E731
+    power = lambda e, p: None if e is None else product(library, [(e, p)])  # noqa: E731
+    call = lambda name, e: None if e is None else outer(name, e)  # noqa: E731
+    scaled = lambda e, k: product(library, [(e, 1.0)], k)  # noqa: E731
+    found = []
+    if "sin" in names and "cos" in names:
+        found.append(Family("wave", lambda u, k: [np.sin(k * u), np.cos(k * u)],
+                            lambda u: np.linspace(0.5, 60.0, 120) / np.ptp(u),
+                            lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True))
+    if "exp" in names:
+        found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
+                            lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))], False))
+        found.append(Family("logistic", lambda u, a: [1.0 / (1.0 + a * np.exp(-u))],
+                            _midpoints,
+                            lambda e, a: [power(linear(library, [(a, call("exp", scaled(e, -1.0)))], 1.0), -1.0)],
+                            False))
+    if "tanh" in names or "exp" in names:
+        found.append(Family("tanh", lambda u, k: [np.tanh(k * u)], lambda u: _rates(u, 0.5, 200.0, 30, False),
+                            lambda e, k: [call("tanh", scaled(e, k))], True))
+    for p in (1.0, 2.0, 4.0):
+        found.append(Family(f"pole{p:.0f}", lambda u, c, p=p: [1.0 / (u**p + c)], lambda u, p=p: _poles(u**p),
+                            lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False))
+    if "log" in names:
+        found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))],
+                            False))
+    if "sqrt" in names:
+        found.append(Family("sqrt", lambda u, c: [np.sqrt(u + c)], _right, lambda e, c: [call("sqrt", shifted(e, c))],
+                            False))
+    if "abs" in names:
+        found.append(Family("abs", lambda u, c: [np.abs(u + c)], lambda u: -np.quantile(u, np.linspace(0.02, 0.98, 49)),
+                            lambda e, c: [call("abs", shifted(e, c))], False))
+    return found
