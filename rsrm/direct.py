@@ -132,9 +132,8 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
         if sign is None:
             continue
         with np.errstate(all="ignore"):
-            m = sign.copy()
-            for i, a in zip(columns, exponents, strict=True):
-                m = m * np.abs(part.X[i]) ** a
+            # In logarithms: partial products of columns like 1e-34 and 1e30 may leave the range of a float.
+            m = sign * np.exp(np.log(np.abs(part.X[columns])).T @ exponents)
         weights = relative_weights(y) if part.noise == 0 else (1.0 if part.weights is None else part.weights)
         c = float((m * weights) @ (y * weights) / ((m * weights) @ (m * weights)))
         residual = np.sqrt(np.mean(((c * m - y) * weights) ** 2) / np.mean((y * weights) ** 2))
