@@ -148,6 +148,6 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
                 return
 
 
-STAGES = (elementary, power_law, rational, factors, exponentials, noisy_sums, projected, noisy_rational, more_factors,
+STAGES = (elementary, power_law, rational, noisy_sums, factors, exponentials, noisy_rational, projected, more_factors,
           small_sums, generalized_rational, tuned_sums)
 """All direct stages, cheapest first; those for exact data give nothing where the problem has noise, and the reverse."""

@@ -49,9 +49,11 @@ class _Model:
         Of the polynomial that every sum contains.
     multiplied : bool
         Whether functions of single variables are also tried times a variable.
+    deadline : float
+        Families that are not tabulated by then are left out.
     """
 
-    def __init__(self, problem: Problem, degree: int, multiplied: bool):
+    def __init__(self, problem: Problem, degree: int, multiplied: bool, deadline: float):
         generators = variable_generators(problem)
         self.base = monomials(generators, degree)
         self.generators = generators
@@ -60,7 +62,7 @@ class _Model:
         self.multipliers = [np.ones(problem.n_rows)] + ([g.values for g in generators] if multiplied else [])
         self.arguments = list(generators)
         self._compound_arguments(problem.library)
-        self._tabulate(families(problem.library))
+        self._tabulate(families(problem.library), deadline)
 
     def _compound_arguments(self, library):
         """Add sums of two and three variables, and squares when there are few variables, to the arguments."""
@@ -83,13 +85,13 @@ class _Model:
         return len(self.multipliers) if argument < len(self.generators) else 1
 
     @np.errstate(all="ignore")
-    def _tabulate(self, families_):
+    def _tabulate(self, families_, deadline):
         """Evaluate every family on its grid over every argument: normalized columns, theta by theta."""
         self.table: list[tuple[Family, int, np.ndarray, int, int]] = []  # family, argument, thetas, columns each, start
         columns, start = [], 0
         for k, argument in enumerate(self.arguments):
             for family in families_:
-                if k >= len(self.generators) and not family.sums:
+                if time.perf_counter() > deadline or (k >= len(self.generators) and not family.sums):
                     continue
                 thetas = []
                 for theta in family.grid(argument.values):
@@ -112,7 +114,7 @@ class _Model:
 
 
 @np.errstate(all="ignore")
-def _scan(model: _Model, z: np.ndarray, blocks: list[Block], kind: str) -> list[tuple[float, Block]]:
+def _scan(model: _Model, z: np.ndarray, blocks: list[Block], kind: str, deadline: float) -> list[tuple[float, Block]]:
     """Return (unexplained share, block) of the best theta of every family of a kind and argument, best first."""
     A = np.hstack([model.columns, *(model.block(b) for b in blocks)])
     A = A / np.linalg.norm(A, axis=0)
@@ -124,7 +126,7 @@ def _scan(model: _Model, z: np.ndarray, blocks: list[Block], kind: str) -> list[
     total = r @ r
     found = []
     for family, argument, thetas, width, start in model.table:
-        if not family.name.startswith(kind):
+        if time.perf_counter() > deadline or not family.name.startswith(kind):
             continue
         part = model.tabulated[:, start:start + width * len(thetas)]
         part = (part - Q @ (Q.T @ part)).reshape(len(z), len(thetas), width)
@@ -235,7 +237,7 @@ def tuned_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     """
     if problem.n_rows < 12 or np.ptp(problem.y) == 0:
         return
-    rows = MAX_ROWS if problem.noise == 0 else 4 * MAX_ROWS
+    rows = MAX_ROWS if problem.noise == 0 else 2 * MAX_ROWS
     part = subset(problem, rows, rng)
     if not variable_generators(part):
         return
@@ -248,7 +250,7 @@ def tuned_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     for degree, multiplied in settings:
         if time.perf_counter() > deadline:
             return
-        model = _Model(part, degree, multiplied)
+        model = _Model(part, degree, multiplied, deadline)
         # All families together first; then one kind at a time, which a greedy choice cannot lead astray so easily.
         for kind in ("", "pole", "logistic", "exp", "wave"):
             for candidate in _search(model, part, z, kind, deadline):
@@ -263,7 +265,7 @@ def _search(model: _Model, problem: Problem, z: np.ndarray, kind: str, deadline:
     """Yield the sums that converge, fewest blocks first: a beam search over sets of blocks."""
     exact = problem.noise == 0
     floor = CONVERGED if exact else 1.1 * problem.noise
-    starts = [[block] for _, block in _scan(model, z, [], kind)[:2 * BEAM]]
+    starts = [[block] for _, block in _scan(model, z, [], kind, deadline)[:2 * BEAM]]
     for depth in range(1, DEPTH + 1):
         refined, found = [], []
         for blocks in starts:
@@ -288,4 +290,4 @@ def _search(model: _Model, problem: Problem, z: np.ndarray, kind: str, deadline:
         for _, blocks in refined[:BEAM]:
             if time.perf_counter() > deadline:
                 return
-            starts += [[*blocks, block] for _, block in _scan(model, z, blocks, kind)[:FOLLOWED]]
+            starts += [[*blocks, block] for _, block in _scan(model, z, blocks, kind, deadline)[:FOLLOWED]]
