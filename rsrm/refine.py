@@ -11,6 +11,8 @@ from rsrm.simplify import simplify
 
 TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
 FIT_ROWS = 2000
+MARGIN = 50.0
+"""Candidates whose description is longer than the best by more nats than this are kept as they are."""
 
 
 class Refiner:
@@ -38,6 +40,8 @@ class Refiner:
         raw = self._add(expression, stage, found_at)
         if raw is None:
             return None
+        if self._length(raw) > self._length(self.pool.best()) + MARGIN:
+            return raw
         best = self._keep_shorter(raw, simplify(expression))
         if len(best.expression.constants):
             best = self._polished(best)
@@ -65,7 +69,7 @@ class Refiner:
 
     def _polished(self, old: Candidate) -> Candidate:
         p = self.fit_problem
-        fitted, _ = fit(old.expression, p.X, p.y, p.weights)
+        fitted, _ = fit(old.expression, p.X, p.y, p.weights, n_starts=0)
         return self._better(old, self._scored(fitted, old))
 
     def _recognized(self, old: Candidate) -> Candidate:
