@@ -15,46 +15,37 @@ import numpy as np
 from rsrm.expression import Expression
 from rsrm.forms import Reduction, propose
 from rsrm.problem import Problem
-from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate
+from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate, undone
 
 TEST_ROWS = 300
 FIT_ROWS = 2000
-WORSE, WORSE_NOISY = 5.0, 1.3
-"""A reduction is confirmed if the held-out error grows by less than this factor, or stays tiny. Where the error is
-large it is mostly noise, which a right reduction does not add to."""
+WORSE, WORSE_NOISY, WORSE_POOR = 5.0, 1.3, 1.02
+"""A reduction is confirmed if the held-out error grows by less than this factor, or stays tiny. A large error is noise,
+which a right reduction does not add to, or the model's own, which it lowers."""
+POOR = 1e-2
+"""Above this error gradients say little: more proposals pass the tests, and the refit decides."""
+LOOSE, LOOSE_POOR = 0.3, 0.9
 TINY = 1e-9
 CHILDREN = 8
-TRIED = 24
-HOPELESS = 0.2
+TRIED, TRIED_POOR = 24, 48
+HOPELESS = 0.9
 DEEP = 2.5
-
-
-def gradient_of_target(surrogate: Surrogate, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return dy/dx, float64[D, S], undoing the surrogate's transform of the target."""
-    _, d = surrogate.gradient(X)
-    with np.errstate(all="ignore"):
-        match surrogate.transform:
-            case "log":
-                return d * y
-            case "inverse":
-                return -d * y * y
-            case "square":
-                return d / (2.0 * y)
-    return d
 
 
 def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Reduction, Problem, Surrogate | None]]:
     """Yield confirmed reductions of `problem`, most convincing first, each with its problem and surrogate."""
+    good = surrogate.error < POOR
     u, _ = surrogate.columns.map(problem.X)
-    inner = np.flatnonzero((np.abs(u) < 0.9).all(0))  # a polynomial's derivatives are worst at the edge
+    known = (problem.y >= surrogate.lowest) & (problem.y <= surrogate.highest)
+    inner = np.flatnonzero((np.abs(u) < 0.9).all(0) & known)  # a polynomial's derivatives are worst at the edge
     if len(inner) < 40:
-        inner = np.arange(problem.n_rows)
+        inner = np.flatnonzero(known)
     rows = np.sort(rng.choice(inner, min(TEST_ROWS, len(inner)), replace=False))
-    gradient = gradient_of_target(surrogate, problem.X[:, rows], problem.y[rows])
-    proposals = sorted(propose(problem, rows, gradient), key=lambda r: r.cost)
+    gradient = undone(surrogate.gradient(problem.X[:, rows])[1], problem.y[rows], surrogate.transform)
+    proposals = sorted(propose(problem, rows, gradient, LOOSE if good else LOOSE_POOR), key=lambda r: r.cost)
     found = tried = 0
     for proposal in proposals:
-        if found >= CHILDREN or tried >= TRIED:
+        if found >= CHILDREN or tried >= (TRIED if good else TRIED_POOR):
             return
         child = proposal.make()
         if child is None:
@@ -66,7 +57,7 @@ def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Redu
                 found += 1
                 yield proposal, child, None
             continue
-        worse = WORSE if surrogate.error < SMOOTH else WORSE_NOISY
+        worse = WORSE if surrogate.error < SMOOTH else WORSE_NOISY if good else WORSE_POOR
         if model.error <= max(worse * surrogate.error, TINY):
             found += 1
             yield proposal, child, model
@@ -120,7 +111,7 @@ def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expressi
                 continue
             seen.add(key)
             error = root.error if child_model is None else child_model.error
-            worse = max(0.0, np.log10(max(error, 1e-12) / max(root.error, 1e-12)))
+            worse = max(-1.0, np.log10(max(error, 1e-12) / max(root.error, 1e-12)))
             cost = child.n_variables + worse + proposal.cost
             heapq.heappush(queue, (cost, next(order), "close", depth + 1, cost, child, child_model))
             heapq.heappush(queue, (cost + 0.5 * depth - 1.0, next(order), "expand", depth + 1, cost, child, child_model))

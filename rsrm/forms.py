@@ -28,8 +28,6 @@ from rsrm.simplify import fraction
 
 SHEARS = ("id", "square", "inv", "sqrt", "cos", "sin")
 """Functions of the third column that shears try."""
-LOOSE = 0.3
-"""Tests with a relative spread above this are not proposed at all."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +146,11 @@ def simple(value: float, spread: float) -> float:
     return pq[0] / pq[1] if pq and abs(pq[0]) <= 12 else value
 
 
+def _odd(value: float) -> float:
+    """Return what a number costs a proposal: nothing for 1 and -1, little for a small fraction."""
+    return 0.0 if value in (1.0, -1.0) else 0.02 if fraction(value, 1e-12, 4) else 0.15
+
+
 def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Expression]], y=None,
             weights=None, wrap: Callable | None = None, noise: float | None = None) -> Problem | None:
     """Return the problem over the columns `keep` and `extra` with target `y`.
@@ -192,7 +195,7 @@ def _weighted(problem: Problem, slope: np.ndarray) -> np.ndarray:
     return w / w.mean()
 
 
-def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray) -> Iterator[Reduction]:
+def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray, loose: float) -> Iterator[Reduction]:
     """Yield the reductions that the gradient of y supports.
 
     Parameters
@@ -202,6 +205,8 @@ def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray) -> Iterato
         Rows at which the gradient is known.
     gradient : float64[D, S]
         dy / dx_i there.
+    loose : float
+        Tests with a relative spread above this are not proposed.
     """
     X, y = problem.X[:, rows], problem.y[rows]
     D = problem.n_variables
@@ -210,20 +215,20 @@ def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray) -> Iterato
         share = np.sqrt(np.mean(pull**2, 1)) / max(np.sqrt(np.mean(pull**2)), 1e-300)
         slopes = [[form.slope(X[i]) for form in FORMS] for i in range(D)]
         for i in range(D):
-            if D > 1 and share[i] < LOOSE / 3:
+            if D > 1 and share[i] < loose / 3:
                 keep = [k for k in range(D) if k != i]
                 yield Reduction("drop", float(share[i]), float(share[i]) - 0.2, (i,), f"drop x{i}",
                                 lambda keep=keep: reduced(problem, keep, []))
         for i in range(D):
-            yield from _separations(problem, i, y, gradient[i], slopes[i])
+            yield from _separations(problem, i, y, gradient[i], slopes[i], loose)
         for i in range(D):
             for j in range(i + 1, D):
-                yield from _merges(problem, i, j, gradient, slopes)
-                yield from _scales(problem, i, j, y, gradient, slopes)
-                yield from _shears(problem, i, j, X, gradient)
+                yield from _merges(problem, i, j, gradient, slopes, loose)
+                yield from _scales(problem, i, j, y, gradient, slopes, loose)
+                yield from _shears(problem, i, j, X, gradient, loose)
 
 
-def _separations(problem: Problem, i: int, y, gradient, slopes) -> Iterator[Reduction]:
+def _separations(problem: Problem, i: int, y, gradient, slopes, loose: float) -> Iterator[Reduction]:
     """Yield factors and terms of column i."""
     D = problem.n_variables
     keep = [k for k in range(D) if k != i]
@@ -233,16 +238,16 @@ def _separations(problem: Problem, i: int, y, gradient, slopes) -> Iterator[Redu
         if form.logarithmic and not (y == 0).any():
             p, spread = proportion(gradient / y / slope, np.ones_like(y))
             p = simple(p, spread)
-            if spread < LOOSE and abs(p) <= 8:
-                yield Reduction("factor", spread, spread + form.cost / 5, (i,), f"factor {form.name}(x{i})**{p:g}",
+            if spread < loose and abs(p) <= 8:
+                yield Reduction("factor", spread, spread + form.cost / 5 + _odd(p), (i,), f"factor {form.name}(x{i})**{p:g}",
                                 lambda form=form, p=p: _factor(problem, i, keep, form, p))
         if form.logarithmic:
             continue
         for name, g, slope_g, inverse in TARGETS:
             c, spread = proportion(gradient * slope_g(y) / slope, np.ones_like(y))
             c = simple(c, spread)
-            if spread < LOOSE:
-                cost = spread + form.cost / 5 + (0.0 if name == "id" else 0.05)
+            if spread < loose:
+                cost = spread + form.cost / 5 + (0.05 if name == "id" else 0.1) + 2.0 * _odd(c)
                 yield Reduction("term", spread, cost, (i,), f"term {name}(y) = {c:g}*{form.name}(x{i}) + f",
                                 lambda form=form, c=c, g=g, sg=slope_g, inv=inverse: _term(
                                     problem, i, keep, form, c, g, sg, inv))
@@ -275,7 +280,7 @@ def _term(problem: Problem, i: int, keep, form: Form, c: float, g, slope_g, inve
     return reduced(problem, keep, [], y, weights, wrap)
 
 
-def _merges(problem: Problem, i: int, j: int, gradient, slopes) -> Iterator[Reduction]:
+def _merges(problem: Problem, i: int, j: int, gradient, slopes, loose: float) -> Iterator[Reduction]:
     """Yield merges of columns i and j."""
     keep = [k for k in range(problem.n_variables) if k not in (i, j)]
     first = [gradient[i] / s for s in slopes[i]]
@@ -284,13 +289,12 @@ def _merges(problem: Problem, i: int, j: int, gradient, slopes) -> Iterator[Redu
         for b, v in zip(FORMS, second, strict=True):
             c, spread = proportion(v, u)
             c = simple(c, spread)
-            if spread >= LOOSE or c == 0 or not np.isfinite(c):
+            if spread >= loose or c == 0 or not np.isfinite(c):
                 continue
             if (a.logarithmic or b.logarithmic) and abs(c) > 8:
                 continue
-            odd = 0.0 if c in (1.0, -1.0) else 0.02 if fraction(c, 1e-12, 4) else 0.1
             mixed = 0.1 if a.logarithmic != b.logarithmic else 0.0
-            yield Reduction("merge", spread, spread + (a.cost + b.cost) / 5 + odd + mixed, (i, j),
+            yield Reduction("merge", spread, spread + (a.cost + b.cost) / 5 + _odd(c) + mixed, (i, j),
                             f"merge {a.name}(x{i}) {c:+g} {b.name}(x{j})",
                             lambda a=a, b=b, c=c: _merged(problem, i, j, keep, a, b, c))
 
@@ -355,7 +359,7 @@ def relation(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float]:
     return float(c), float(u.mean() - v.mean() / c) if c else 0.0, float(np.sqrt(max(0.0, 1.0 - ab * ab / (aa * bb))))
 
 
-def _scales(problem: Problem, i: int, j: int, y, gradient, slopes) -> Iterator[Reduction]:
+def _scales(problem: Problem, i: int, j: int, y, gradient, slopes, loose: float) -> Iterator[Reduction]:
     """Yield the reductions ``y = A**p f(A B**c)`` and ``y = p A + f(A + c B)``."""
     log, plain, square = FORMS[0], FORMS[1], FORMS[2]
     for form, z in ((log, y), (plain, 1.0), (square, 1.0)):
@@ -364,9 +368,9 @@ def _scales(problem: Problem, i: int, j: int, y, gradient, slopes) -> Iterator[R
             continue
         c, p, spread = relation(gradient[i] / slopes[i][n] / z, gradient[j] / slopes[j][n] / z)
         c, p = simple(c, spread), simple(p, spread)
-        if spread >= LOOSE or c == 0 or p == 0 or abs(c) > 8 or (form is log and abs(p) > 8):
+        if spread >= loose or c == 0 or p == 0 or abs(c) > 8 or (form is log and abs(p) > 8):
             continue
-        cost = spread + 0.05 + sum(0.0 if fraction(v, 1e-12, 4) else 0.1 for v in (c, p)) + form.cost / 5
+        cost = spread + 0.05 + _odd(c) + _odd(p) + form.cost / 5
         yield Reduction("scale", spread, cost, (i, j), f"scale {form.name}: p={p:g}, x{i} {c:+g} x{j}",
                         lambda form=form, c=c, p=p: _scaled(problem, i, j, form, c, p))
 
@@ -397,7 +401,7 @@ def _scaled(problem: Problem, i: int, j: int, form: Form, c: float, p: float) ->
     return reduced(problem, keep, [merged], y, weights, wrap)
 
 
-def _shears(problem: Problem, i: int, j: int, X, gradient) -> Iterator[Reduction]:
+def _shears(problem: Problem, i: int, j: int, X, gradient, loose: float) -> Iterator[Reduction]:
     """Yield merges of columns i and j into ``x_i + c C(x_k) x_j``."""
     for k in range(problem.n_variables):
         if k in (i, j):
@@ -408,9 +412,8 @@ def _shears(problem: Problem, i: int, j: int, X, gradient) -> Iterator[Reduction
                     continue
                 c, spread = proportion(gradient[b], gradient[a] * form.value(X[k]))
                 c = simple(c, spread)
-                if spread < LOOSE and c != 0 and np.isfinite(c):
-                    odd = 0.0 if c in (1.0, -1.0) else 0.05 if fraction(c, 1e-12, 4) else 0.15
-                    yield Reduction("shear", spread, spread + 0.1 + form.cost / 5 + odd, (a, b),
+                if spread < loose and c != 0 and np.isfinite(c):
+                    yield Reduction("shear", spread, spread + 0.1 + form.cost / 5 + _odd(c), (a, b),
                                     f"shear x{a} {c:+g} {form.name}(x{k}) x{b}",
                                     lambda a=a, b=b, k=k, c=c, form=form: _sheared(problem, a, b, k, form, c))
 

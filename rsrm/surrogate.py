@@ -14,9 +14,11 @@ from scipy.linalg import cho_factor, cho_solve
 MAX_TERMS = 500
 MAX_DEGREE = 14
 ROWS_PER_TERM = 2.5
+TRIM = 0.07
+"""Share of the rows left out at either end of y where the law has poles."""
 SMOOTH = 1e-3
 """Held-out error above which smaller degrees are tried too: under noise they are better."""
-TRANSFORMS = ("log", "identity", "inverse", "square")
+TRANSFORMS = ("log", "identity", "inverse", "square", "invsquare", "asinh")
 """Targets that the model may be fitted to; tests on ratios of gradients do not depend on the choice."""
 
 
@@ -48,13 +50,40 @@ def best_degree(n_variables: int, n_rows: int) -> int:
 
 def transformed(y: np.ndarray, transform: str) -> np.ndarray | None:
     """Return the target under one of TRANSFORMS, or None where it does not exist."""
-    if transform == "identity":
-        return y
-    if transform == "square":
-        return y * y
-    if (y == 0).any() or (y.min() < 0 < y.max()):
+    match transform:
+        case "identity":
+            return y
+        case "square":
+            return y * y
+        case "asinh":  # a logarithm that knows signs
+            return np.arcsinh(y / max(np.median(np.abs(y)), 1e-300))
+    if (y == 0).any():
         return None
-    return np.log(np.abs(y)) if transform == "log" else 1.0 / y
+    match transform:
+        case "log":
+            return None if y.min() < 0 < y.max() else np.log(np.abs(y))
+        case "inverse":
+            return 1.0 / y
+        case "invsquare":
+            return y**-2.0
+    raise ValueError(f"transform: unknown name {transform!r}")
+
+
+def undone(gradient: np.ndarray, y: np.ndarray, transform: str) -> np.ndarray:
+    """Return dy/dx from the gradient of the transformed target (up to a constant factor)."""
+    with np.errstate(all="ignore"):
+        match transform:
+            case "log":
+                return gradient * y
+            case "inverse":
+                return -gradient * y * y
+            case "square":
+                return gradient / (2.0 * y)
+            case "invsquare":
+                return -0.5 * gradient * y**3
+            case "asinh":
+                return gradient * np.hypot(y, np.median(np.abs(y)))
+    return gradient
 
 
 @dataclass(frozen=True)
@@ -102,6 +131,8 @@ class Surrogate:
         RMSE on held-out rows divided by the standard deviation of the transformed target.
     transform : str
         One of TRANSFORMS.
+    lowest, highest : float
+        Range of y on the rows that were fitted: the model knows nothing beyond.
     """
 
     columns: Columns
@@ -109,6 +140,8 @@ class Surrogate:
     coefficients: np.ndarray
     transform: str
     error: float
+    lowest: float
+    highest: float
 
     def gradient(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return values float64[R] and gradient float64[D, R] of the transformed target with respect to X."""
@@ -159,6 +192,17 @@ def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: i
     surrogate : Surrogate or None
         None where there are too few rows, or no transform is defined.
     """
+    model = _fit(X, y, transforms, degree)
+    if model is None or model.error < SMOOTH or X.shape[1] < 200:
+        return model
+    # Poles spoil a polynomial everywhere. Rows chosen by y alone leave all questions about the gradient as they are.
+    low, high = np.quantile(y, [TRIM, 1.0 - TRIM])
+    middle = (y >= low) & (y <= high)
+    trimmed = _fit(X[:, middle], y[middle], transforms, degree)
+    return trimmed if trimmed is not None and trimmed.error < 0.5 * model.error else model
+
+
+def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None) -> Surrogate | None:
     n = X.shape[1]
     held = np.arange(n) % 4 == 3
     degree = best_degree(X.shape[0], int((~held).sum())) if degree is None else degree
@@ -184,5 +228,6 @@ def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: i
             k = int(np.argmin(errors))
             if best is None or errors[k] < best.error:
                 name, t = targets[k]
-                best = Surrogate(columns, d, solution[:, k] * np.std(t), name, float(errors[k]))
+                best = Surrogate(columns, d, solution[:, k] * np.std(t), name, float(errors[k]),
+                                 float(y.min()), float(y.max()))
     return best
