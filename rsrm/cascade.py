@@ -1,8 +1,8 @@
 """The order in which the stages of a search run.
 
-Cheap exact stages on the user's problem and the bank come first. Then, in turns of equal time, three sources go on
-until the time is up: reductions with the same stages as closings, a large bank, and islands of the token-level agents,
-which play on the user's problem and on the reduced problems that looked best.
+Cheap exact stages on the user's problem and the bank come first. Then several sources share the time until it is up:
+reductions with the same stages as closings, the same again under the assumption of noise, a large bank, and islands of
+the token-level agents, which play on the user's problem and on the reduced problems that looked best.
 """
 
 import time
@@ -23,6 +23,8 @@ SMALL_BANK = ((4_000, 400),)
 LARGE_BANK = ((200_000, 2_000),)
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
+SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 1.0, "bank": 1.0}
+"""Shares of the time that the sources get."""
 ISLAND_ROWS = 400
 SURROGATE_ROWS = 2000
 EXACT_NOISE = 1e-7
@@ -77,12 +79,16 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "noisy": noisy(problem, deadline, rng, loss),
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
     }
+    used = {name: 0.0 for name in sources}
     while sources and time.perf_counter() < deadline:
-        for name in list(sources):
-            ended: list[bool] = []
-            yield name, _turn(sources[name], ended)
-            if ended:
-                del sources[name]
+        # Steps differ in length, so that shares are kept by the clock and not by counting turns.
+        name = min(sources, key=lambda n: used[n] / SHARE[n])
+        ended: list[bool] = []
+        began = time.perf_counter()
+        yield name, _turn(sources[name], ended)
+        used[name] += time.perf_counter() - began
+        if ended:
+            del sources[name]
 
 
 def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterator[Expression | None]:

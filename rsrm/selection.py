@@ -11,6 +11,7 @@ A fitted constant costs ``log(1/precision) + log(R)/2``, a small fraction or a m
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import log, pi
 
 import numpy as np
@@ -56,18 +57,20 @@ class Candidate:
 
 def number_cost(value: float, precision: float, n_rows: int) -> float:
     """Return the cost in nats of writing one constant; `precision` is the relative residual of the fit."""
-    size = abs(value)
+    fitted = 0.5 * log(max(n_rows, 2)) + max(0.0, -log(max(precision, FLOOR))) * 0.5 + 1.0
+    return min(_simple_cost(abs(value)), fitted)
+
+
+@lru_cache(maxsize=1 << 14)
+def _simple_cost(size: float) -> float:
+    """Return the cost of a number as a small fraction, or one of pi; infinite if it is none."""
     if size == 0:
         return 0.0
     for unit, extra in ((1.0, 0.0), (pi, 1.5), (1.0 / pi, 2.0), (pi * pi, 2.5)):
         pq = fraction(size / unit, 1e-14, 64)
         if pq:
-            simple = extra + log(pq[0]) + 2.0 * log(pq[1])
-            break
-    else:
-        simple = np.inf
-    fitted = 0.5 * log(max(n_rows, 2)) + max(0.0, -log(max(precision, FLOOR))) * 0.5 + 1.0
-    return min(simple, fitted)
+            return extra + log(pq[0]) + 2.0 * log(pq[1])
+    return np.inf
 
 
 @dataclass
@@ -86,6 +89,8 @@ class Pool:
     per_complexity: int = 4
     entries: dict[int, list[Candidate]] = field(default_factory=dict)
     seen: set = field(default_factory=set)
+    _best: Candidate | None = None
+    _lowest: float = np.inf
 
     def add(self, candidate: Candidate) -> bool:
         """Keep `candidate` if it is among the best of its complexity; return whether it was kept."""
@@ -98,6 +103,7 @@ class Pool:
         if any(abs(c.nrmse - candidate.nrmse) <= 1e-9 * candidate.nrmse for c in row if candidate.nrmse > FLOOR):
             return False
         self.seen.add(key)
+        self._best, self._lowest = None, min(self._lowest, candidate.nrmse)
         row.append(candidate)
         row.sort(key=self._order)
         if len(row) > self.per_complexity:
@@ -118,7 +124,7 @@ class Pool:
 
     def best_loss(self) -> float:
         """Return the smallest NRMSE, infinite for an empty pool."""
-        return min((c.nrmse for c in self), default=np.inf)
+        return self._lowest
 
     def description_length(self, c: Candidate, exact: bool | None = None) -> float:
         """Return the description length of candidate `c` in nats, relative to a fixed offset of the data."""
@@ -132,8 +138,10 @@ class Pool:
 
     def best(self) -> Candidate | None:
         """Return the candidate of least description length, or None."""
-        exact = self.best_loss() < EXACT
-        return min(self, key=lambda c: (self.description_length(c, exact), c.complexity), default=None)
+        if self._best is None:
+            exact = self.best_loss() < EXACT
+            self._best = min(self, key=lambda c: (self.description_length(c, exact), c.complexity), default=None)
+        return self._best
 
     def front(self) -> list[Candidate]:
         """Return the Pareto front of complexity against loss, simplest first; the chosen candidate is always on it."""
