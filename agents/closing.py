@@ -59,7 +59,10 @@ def _fill(problem: Problem, g: Expression | None, values, hole, slope, exact: bo
     else:
         w = np.ones(len(hole)) if exact else np.abs(slope)
         A = np.array([values, np.ones(len(hole))]).T * w[:, None]
-        numbers = np.linalg.lstsq(A, hole * w, rcond=None)[0]
+        scale = np.abs(A).max(axis=0)
+        if not (scale.all() and np.isfinite(A).all() and np.abs(hole * w).max() < 1e150):
+            return None
+        numbers = np.linalg.lstsq(A / scale, hole * w, rcond=None)[0] / scale
         if abs(numbers[1]) < 1e-9 * np.abs(hole).max():
             numbers[1] = 0.0
     if exact:

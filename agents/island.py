@@ -33,6 +33,8 @@ HEAD_ROWS = 32
 CHUNK = 4000
 """Expressions scored in one compiled call of a round with a time limit: some 10 ms."""
 
+EPISODES = 1000
+"""Episodes of tree search after each chunk of genetic refinement: its finds come early, or after a promotion."""
 CONTEXT_SIZE = 12
 """Tokens that the tree search writes at most before the hole is closed."""
 BANK_ENTRIES, BANK_ROWS = 50_000, 24
@@ -165,7 +167,8 @@ class Island:
                 improvements += self._keep(self._read_front())
                 solved = self.hall.errors.min() < self.settings.exact
             if self.use_mcts and left > 0 and not solved:
-                scored, found = self.planner.round(self.rng, self.data, self.front, scratch, int(min(left, CHUNK)))
+                scored, found = self.planner.round(self.rng, self.data, self.front, scratch,
+                                                   int(min(left, EPISODES if self.use_genetic else CHUNK)))
                 self.n_evaluations += scored
                 left -= scored
                 improvements += self._keep(found + self._read_front())

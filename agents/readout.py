@@ -111,7 +111,7 @@ def _solve(columns: list, goal: Target, logs: bool) -> tuple[np.ndarray, float]:
     if logs:
         columns, y, w = [np.log(np.abs(c)) for c in columns], np.log(np.abs(goal.values)), w * np.abs(goal.values)
     A = np.array([*columns, np.ones(len(y))]) * w
-    scale = np.linalg.norm(A, axis=1)
+    scale = np.abs(A).max(axis=1)  # not the norm: squares of large values would overflow
     scale[scale == 0.0] = 1.0
     solution = np.linalg.lstsq((A / scale[:, None]).T, y * w, rcond=1e-12)[0] / scale
     return solution[:-1], float(solution[-1])

@@ -113,8 +113,10 @@ def explained(problem: Problem, values: np.ndarray, base: np.ndarray | None = No
 
 def _share(y: np.ndarray, known: list[np.ndarray], f: np.ndarray, w: np.ndarray) -> float:
     """Return how much of what `known` columns leave of y is explained by f, between 0 and 1."""
-    basis, _ = np.linalg.qr(np.array(known).T * w[:, None])
-    target, probe = y * w, f * w
+    basis, _ = np.linalg.qr(np.array([v / np.abs(v).max() for v in known if v.any()]).T * w[:, None])
+    if not f.any():
+        return 0.0
+    target, probe = y * w, f / np.abs(f).max() * w  # scaled: squares of large values would overflow
     size = np.linalg.norm(probe)
     target = target - basis @ (basis.T @ target)
     probe = probe - basis @ (basis.T @ probe)

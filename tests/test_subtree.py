@@ -95,3 +95,9 @@ def test_the_parameter_stands_for_every_occurrence():
     assert body_of_arity_one(p("x0*x1 + sin(x1)")) == (
         LIBRARY.token("add"), LIBRARY.token("mul"), 0, PARAM0, LIBRARY.token("sin"), PARAM0)
     assert body_of_arity_one(p("sin(x0)")) is None
+
+
+def test_huge_values_do_not_overflow():
+    problem = Problem(X, column("x0*x1"), LIBRARY)
+    assert explained(problem, 1e200 * column("x0*x1"), 1e180 * column("x0")) == pytest.approx(1.0)
+    assert explained(problem, np.zeros(40)) == 0.0
