@@ -29,7 +29,7 @@ ISLAND_ROWS = 400
 SURROGATE_ROWS = 2000
 EXACT_NOISE = 1e-7
 """Losses below this are not looked at as noise."""
-ROUND = 20_000
+ROUND = 8_000
 """Expressions scored in one round of an island."""
 ARMS = 5
 """Problems that islands play on besides the user's own."""

@@ -28,7 +28,7 @@ LOOSE, LOOSE_POOR = 0.3, 0.9
 TINY = 1e-9
 CHILDREN = 8
 TRIED, TRIED_POOR = 24, 48
-HOPELESS = 0.9
+HOPELESS, HOPELESS_FEW, MANY_ROWS = 0.9, 0.1, 200
 DEEP = 2.5
 
 
@@ -84,7 +84,7 @@ def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expressi
     if problem.n_rows > FIT_ROWS:
         problem = problem.take(np.sort(rng.choice(problem.n_rows, FIT_ROWS, replace=False)))
     root = fit_surrogate(problem.X, problem.y)
-    if root is None or root.error > HOPELESS:
+    if root is None or root.error > (HOPELESS if problem.n_rows >= MANY_ROWS else HOPELESS_FEW):
         return
     order = count()
     seen: set[bytes] = set()
