@@ -67,7 +67,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     loss : callable
         Returns the least NRMSE found so far: an upper bound on the noise.
     """
-    yield "direct", direct_stages(problem, deadline, rng, 2.0)
+    yield "direct", direct_stages(problem, deadline, rng, 1.0)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)

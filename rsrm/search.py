@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsrm.cascade import stages
+from rsrm.compose import linear
 from rsrm.expression import Expression, apply, number, variable
 from rsrm.objective import Objective
 from rsrm.problem import Problem
@@ -136,11 +137,18 @@ def begin(problem: Problem, expressions=()) -> State:
 
 
 def _baseline(problem: Problem) -> list[Expression]:
-    """Return the mean of y (or the literal 1 where no number may be fitted) and the variables."""
+    """Return the mean of y, the variables and the affine fit (without constants: the literal 1 and the variables)."""
     library = problem.library
-    mean = float(np.average(problem.y, weights=None if problem.weights is None else problem.weights**2))
-    level = number(library, mean) if library.constants else apply(library, "1")
-    return [level, *(variable(library, i) for i in range(library.n_variables))]
+    columns = [variable(library, i) for i in range(library.n_variables)]
+    if not library.constants:
+        return [apply(library, "1"), *columns]
+    w = np.ones(problem.n_rows) if problem.weights is None else problem.weights
+    found = [number(library, float(np.average(problem.y, weights=w**2))), *columns]
+    design = np.vstack([problem.X, np.ones(problem.n_rows)]) * w
+    sizes = np.maximum(np.linalg.norm(design, axis=1), 1e-300)
+    coefficients = np.linalg.lstsq((design / sizes[:, None]).T, problem.y * w)[0] / sizes
+    affine = linear(library, list(zip(coefficients[:-1], columns, strict=True)), float(coefficients[-1]))
+    return found if affine is None else [*found, affine]
 
 
 def _reason(state: State, options: Options) -> StopReason | None:
