@@ -8,6 +8,7 @@ the token-level agents, which play on the user's problem and on the reduced prob
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -16,19 +17,16 @@ from rsrm.bank_stages import bank_candidates
 from rsrm.direct import STAGES
 from rsrm.explore import explore
 from rsrm.expression import Expression
+from rsrm.noise import EXACT, noise_level
 from rsrm.problem import Problem
-from rsrm.surrogate import fit_surrogate
 
 SMALL_BANK = ((4_000, 400),)
 LARGE_BANK = ((200_000, 2_000),)
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
-SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 1.0, "bank": 1.0}
+SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0}
 """Shares of the time that the sources get."""
 ISLAND_ROWS = 400
-SURROGATE_ROWS = 2000
-EXACT_NOISE = 1e-7
-"""Losses below this are not looked at as noise."""
 ROUND = 8_000
 """Expressions scored in one round of an island."""
 ARMS = 5
@@ -67,6 +65,11 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     loss : callable
         Returns the least NRMSE found so far: an upper bound on the noise.
     """
+    noise = noise_level(problem, rng)
+    if noise.certain:
+        # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
+        yield from _noisy_stages(problem, limits, deadline, rng, count, loss, noise.level)
+        return
     yield "direct", direct_stages(problem, deadline, rng, 1.0)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     reduced: list[tuple[float, Problem]] = []
@@ -76,9 +79,36 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     sources = {
         "islands": islands(problem, reduced, limits, deadline, rng, count),
         "reductions": reductions,
-        "noisy": noisy(problem, deadline, rng, loss),
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
     }
+    level = min(loss(), noise.level)
+    if level > EXACT:
+        sources["noisy"] = noisy(problem, deadline, rng, level)
+    yield from _in_turns(sources, deadline)
+
+
+def _noisy_stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
+                  count: Callable[[int], None], loss: Callable[[], float],
+                  level: float) -> Iterator[tuple[str, Iterator]]:
+    """Yield the stages for data that are known to be noisy."""
+    told = replace(problem, noise=level)
+    yield "direct", direct_stages(told, deadline, rng, 1.0)
+    yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
+    told = replace(problem, noise=min(loss(), level))
+    reduced: list[tuple[float, Problem]] = []
+    reductions = _reductions(told, deadline, rng, reduced)
+    for _ in range(8):
+        yield "reductions", _turn(reductions)
+    yield from _in_turns({
+        "islands": islands(problem, reduced, limits, deadline, rng, count),
+        "reductions": reductions,
+        "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
+        "direct": chain(direct_stages(problem, deadline, rng, 2.0), _reductions(problem, deadline, rng, [])),
+    }, deadline)
+
+
+def _in_turns(sources: dict[str, Iterator], deadline: float) -> Iterator[tuple[str, Iterator]]:
+    """Yield turns of the sources by their shares until all have ended."""
     used = {name: 0.0 for name in sources}
     while sources and time.perf_counter() < deadline:
         # Steps differ in length, so that shares are kept by the clock and not by counting turns.
@@ -95,26 +125,12 @@ def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterat
     return explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng, reduced)
 
 
-def noisy(problem: Problem, deadline: float, rng, loss: Callable[[], float]) -> Iterator[Expression | None]:
-    """Yield what the stages find when they are told that y has noise, as much as the best loss leaves room for."""
-    noise = min(loss(), noise_level(problem, rng))
-    if noise < EXACT_NOISE:
-        return
+def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:
+    """Yield what the stages find when they are told that y has noise of that many standard deviations."""
     problem = replace(problem, noise=noise)
     yield from direct_stages(problem, deadline, rng, 4.0)
     yield from bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     yield from _reductions(problem, deadline, rng, [])
-
-
-def noise_level(problem: Problem, rng: np.random.Generator) -> float:
-    """Return an upper bound on the noise of y in units of its standard deviation: the error of a smooth model."""
-    model = fit_surrogate(*_sample(problem, rng), transforms=("identity",))
-    return 1.0 if model is None else min(model.error, 1.0)
-
-
-def _sample(problem: Problem, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    few = _few_rows(problem, rng, SURROGATE_ROWS)
-    return few.X, few.y
 
 
 def _turn(source: Iterator, ended: list | None = None) -> Iterator[Expression | None]:

@@ -176,6 +176,29 @@ def _least_squares(basis: np.ndarray, right: np.ndarray) -> np.ndarray:
     return solution
 
 
+def polynomial_errors(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the relative error on held-out rows of polynomials of degree 1, 2, ..., float64[degrees].
+
+    Parameters
+    ----------
+    X : float64[D, R]
+    y : float64[R]
+    """
+    n = X.shape[1]
+    held = np.arange(n) % 4 == 3
+    degree = best_degree(X.shape[0], int((~held).sum()))
+    if degree < 1 or (X.max(1) <= X.min(1)).any() or np.std(y) == 0:
+        return np.empty(0)
+    basis = _products(_chebyshev(Columns.of(X, 10.0).map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
+    right = ((y - y.mean()) / np.std(y))[:, None]
+    errors = []
+    for d in range(1, degree + 1):
+        part = basis[:n_terms(X.shape[0], d)]
+        solution = _least_squares(part[:, ~held], right[~held])
+        errors.append(float(np.sqrt(np.mean((part[:, held].T @ solution - right[held]) ** 2))))
+    return np.array(errors)
+
+
 def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: int | None = None) -> Surrogate | None:
     """Fit the best model over `transforms`; rows at odd multiples of four are held out.
 

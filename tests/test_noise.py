@@ -1,0 +1,56 @@
+"""Noise: is it seen, is its level right, is exact data left alone, is the law found in spite of it."""
+
+import numpy as np
+import pytest
+
+from rsrm import RSRM
+from rsrm.library import Library
+from rsrm.noise import noise_level
+from rsrm.problem import Problem
+
+LAWS = {
+    "product": lambda x: x[0] * x[1] / (x[0] + x[1]),
+    "exponential": lambda x: np.exp(-x[0]) * np.sin(x[1]),
+    "polynomial": lambda x: x[0] ** 3 - 2.0 * x[0] * x[1],
+}
+
+
+def problem(law, rows, noise, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(1.0, 3.0, (2, rows))
+    y = LAWS[law](X)
+    return Problem(X, y + noise * np.std(y) * rng.normal(size=rows), Library(2, ("add", "mul", "exp"), True))
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("noise", [1e-3, 1e-2, 1e-1])
+def test_the_level_of_added_noise_is_found(law, noise):
+    found = noise_level(problem(law, 1000, noise), np.random.default_rng(0))
+    assert found.certain
+    assert noise * 0.8 < found.level * np.hypot(1.0, noise) < noise * 1.3
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_exact_data_are_not_called_noisy(law):
+    assert not noise_level(problem(law, 1000, 0.0), np.random.default_rng(0)).certain
+
+
+def test_data_without_any_signal_give_an_upper_bound_only():
+    rng = np.random.default_rng(0)
+    p = Problem(rng.normal(size=(2, 500)), rng.normal(size=500), Library(2, ("add",), True))
+    found = noise_level(p, rng)
+    assert not found.certain and found.level == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_constant_column_leaves_the_level_open():
+    p = Problem(np.ones((1, 200)), np.arange(200.0), Library(1, ("add",), True))
+    assert noise_level(p, np.random.default_rng(0)) == (1.0, False)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-1])
+def test_a_law_is_recovered_from_noisy_rows(noise):
+    p = problem("product", 2000, noise)
+    model = RSRM(max_time=8, random_state=0).fit(p.X.T, p.y)
+    X = np.random.default_rng(1).uniform(1.0, 3.0, (100, 2))
+    truth = LAWS["product"](X.T)
+    assert np.abs(model.predict(X) - truth).max() < 0.02 * noise * np.std(truth)
