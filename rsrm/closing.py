@@ -12,6 +12,7 @@ from rsrm import compose
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import Expression, apply
 from rsrm.problem import Problem
+from rsrm.targets import relative_weights
 
 FIT_ROWS = 256
 """Rows for fits of exact data; noisy data need them all."""
@@ -25,6 +26,10 @@ LARGEST_EXPONENT = 12
 """Fitted exponents above this are no power law."""
 SMALL_EXPONENT = 1e-2
 """exp(b f) with a smaller argument everywhere is a straight line in disguise."""
+
+
+WIDE = 1e3
+"""Values whose largest stands out by this factor from the median count as spanning decades."""
 
 
 class Match(NamedTuple):
@@ -145,17 +150,26 @@ def _rows(problem: Problem) -> slice:
     return slice(None, None, max(1, problem.n_rows // FIT_ROWS) if problem.noise == 0.0 else 1)
 
 
-def _fit_weights(problem: Problem, target: Target) -> np.ndarray:
-    """Return weights of at most 1; exact data are fitted without weights, whose range only costs digits."""
-    if problem.noise == 0.0:
-        return (target.weights > 0.0).astype(float)
-    return target.weights / target.weights.max()
+def fit_weights(problem: Problem, target: Target) -> np.ndarray:
+    """Return weights of at most 1.
+
+    The residual of exact data is rounding whatever the weights, whose range only costs digits: there are none, unless
+    the values span decades, where the largest rows alone would not see the weaker terms.
+    """
+    if problem.noise > 0.0:
+        return target.weights / target.weights.max()
+    given = (target.weights > 0.0).astype(float)
+    size = np.abs(target.values)
+    if size.max() <= WIDE * np.median(size):
+        return given
+    relative = given * relative_weights(target.values)
+    return relative / relative.max()
 
 
 def close_linear(problem: Problem, target: Target, terms: list[Expression], intercept: bool = True) -> Match | None:
     """Return ``outer(sum a f + b)`` with the coefficients fitted, pruned and snapped, or None if that is degenerate."""
     rows = _rows(problem)
-    t, w = target.values[rows], _fit_weights(problem, target)[rows]
+    t, w = target.values[rows], fit_weights(problem, target)[rows]
     X = np.ascontiguousarray(problem.X[:, rows])
     columns = [column(f, X) for f in terms]
     if any(c is None for c in columns):
@@ -203,7 +217,7 @@ def close_product(problem: Problem, target: Target, bases: list[Expression],
         The h.
     """
     rows = _rows(problem)
-    t, w = target.values[rows], _fit_weights(problem, target)[rows]
+    t, w = target.values[rows], fit_weights(problem, target)[rows]
     X = np.ascontiguousarray(problem.X[:, rows])
     columns = [column(f, X) for f in bases + exponents]
     if any(c is None for c in columns):

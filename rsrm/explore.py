@@ -18,7 +18,7 @@ from rsrm.problem import Problem
 from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate, undone
 
 TEST_ROWS = 300
-FIT_ROWS = 2000
+FIT_ROWS = 4000
 WORSE, WORSE_NOISY, WORSE_POOR = 5.0, 1.3, 1.02
 """A reduction is confirmed if the held-out error grows by less than this factor, or stays tiny. A large error is noise,
 which a right reduction does not add to, or the model's own, which it lowers."""

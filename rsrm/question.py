@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsrm.bank import Bank
-from rsrm.closing import MONOMIAL_OUTER, Match, Target, targets
+from rsrm.closing import MONOMIAL_OUTER, Match, Target, fit_weights, targets
 from rsrm.matching import orthonormal, residual_direction, scan_single
 from rsrm.matching_kernels import distinct_projections
 from rsrm.problem import Problem
@@ -52,10 +52,9 @@ class Question:
         return time.perf_counter() < self.deadline
 
     def sample(self, target: Target) -> tuple[np.ndarray, np.ndarray]:
-        """Return the target and its weights on the bank's rows; exact data are matched without weights."""
+        """Return the target and its weights (see :func:`rsrm.closing.fit_weights`) on the bank's rows."""
         rows = self.bank.rows
-        w = target.weights[rows]
-        w = (w > 0.0).astype(float) if self.problem.noise == 0.0 else w / w.max()
+        w = fit_weights(self.problem, target)[rows]
         with np.errstate(invalid="ignore"):
             return target.values[rows], w / np.sqrt(np.mean(w * w))
 

@@ -24,6 +24,7 @@ from rsrm.selection import Candidate, Pool, number_cost
 WORK_ROWS = 5000
 """Stages see at most this many rows; every candidate is confirmed on all of them."""
 EXACT_DIGITS = np.log(1e-8)
+FULL_DIGITS = np.log(1e-11)
 SURE_COST = 30.0
 """An exact formula this short (in nats) cannot be chance: the search ends at once."""
 
@@ -162,7 +163,9 @@ def _reason(state: State, options: Options) -> StopReason | None:
         return None
     # A long exact formula may be a short law in disguise (a high-order polynomial for a cosh): the longer it is, the
     # more time the stages after it get to find a shorter one.
-    patience = max(0.0, 0.1 * (description_cost(best, state.pool.n_rows) - SURE_COST))
+    # The same where digits are missing: an approximation may be better than any tolerance.
+    missing = max(0.0, best.digits - FULL_DIGITS) / np.log(10.0)
+    patience = max(0.0, 0.1 * (description_cost(best, state.pool.n_rows) - SURE_COST)) + missing
     return StopReason.EXACT if state.elapsed >= best.found_at + patience else None
 
 

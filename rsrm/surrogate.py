@@ -11,7 +11,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-MAX_TERMS = 500
+TERMS = (400, 1000)
+"""Terms of the model, and of a second, larger one where the first is not accurate."""
 MAX_DEGREE = 14
 ROWS_PER_TERM = 2.5
 TRIM = 0.07
@@ -39,9 +40,9 @@ def n_terms(n_variables: int, degree: int) -> int:
     return total
 
 
-def best_degree(n_variables: int, n_rows: int) -> int:
-    """Return the largest degree that `n_rows` rows can carry; 0 says that not even a linear model fits."""
-    limit = min(MAX_TERMS, n_rows / ROWS_PER_TERM)
+def best_degree(n_variables: int, n_rows: int, limit: int) -> int:
+    """Return the largest degree of at most `limit` terms that `n_rows` rows can carry; 0: not even a linear model."""
+    limit = min(limit, n_rows / ROWS_PER_TERM)
     degree = 0
     while degree < MAX_DEGREE and n_terms(n_variables, degree + 1) <= limit:
         degree += 1
@@ -95,9 +96,19 @@ class Columns:
     high: np.ndarray  # float64[D]
 
     @staticmethod
-    def of(X: np.ndarray, ratio: float) -> "Columns":
-        """Return the map for X, float64[D, R], with logarithms where max > ratio * min > 0."""
-        log = (X.min(1) > 0) & (X.max(1) > ratio * X.min(1))
+    def choices(X: np.ndarray) -> "list[Columns]":
+        """Return the maps worth trying for X, float64[D, R].
+
+        A column is drawn on a logarithmic scale if most of it lies at the low end of its range, and then needs the
+        logarithm. Whether other positive columns that stay away from zero want it too, the held-out rows decide.
+        """
+        low, high, middle = X.min(1), X.max(1), np.median(X, axis=1)
+        needs = (low > 0) & (middle - low < 0.25 * (high - low))
+        may = needs | ((low > 0.05 * high) & (high > 1.2 * low))
+        return [Columns._of(X, log) for log in ([needs] if (needs == may).all() else [needs, may])]
+
+    @staticmethod
+    def _of(X: np.ndarray, log: np.ndarray) -> "Columns":
         u = np.where(log[:, None], np.log(np.where(log[:, None], X, 1.0)), X)
         return Columns(log, u.min(1), u.max(1))
 
@@ -165,6 +176,12 @@ def _products(t: np.ndarray, powers: np.ndarray) -> np.ndarray:
     return out
 
 
+def _spread(t: np.ndarray) -> np.ndarray:
+    """Return a standard deviation of each column that single rows cannot blow up, but for a factor of ten."""
+    low, high = np.quantile(t, [0.1, 0.9], axis=0)
+    return 4.0 * (high - low)
+
+
 def _least_squares(basis: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Solve ``basis.T @ x = right`` by normal equations; two refinements give back the digits that squaring costs."""
     gram = basis @ basis.T
@@ -186,7 +203,7 @@ def polynomial_errors(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     n = X.shape[1]
     held = np.arange(n) % 4 == 3
-    degree = best_degree(X.shape[0], int((~held).sum()))
+    degree = best_degree(X.shape[0], int((~held).sum()), limit)
     if degree < 1 or (X.max(1) <= X.min(1)).any() or np.std(y) == 0:
         return np.empty(0)
     basis = _products(_chebyshev(Columns.of(X, 10.0).map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
@@ -215,20 +232,28 @@ def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: i
     surrogate : Surrogate or None
         None where there are too few rows, or no transform is defined.
     """
-    model = _fit(X, y, transforms, degree)
+    model = None
+    for limit in TERMS:
+        # Rows beyond a few per term cost time and give nothing; the rows of a problem are in random or time order.
+        rows = np.arange(0, X.shape[1], max(1, X.shape[1] // (4 * limit)))
+        larger = _fit(X[:, rows], y[rows], transforms, degree, limit)
+        if model is None or (larger is not None and larger.error < model.error):
+            model = larger
+        if model is None or model.error < SMOOTH or 4 * limit > X.shape[1]:
+            break
     if model is None or model.error < SMOOTH or X.shape[1] < 200:
         return model
     # Poles spoil a polynomial everywhere. Rows chosen by y alone leave all questions about the gradient as they are.
     low, high = np.quantile(y, [TRIM, 1.0 - TRIM])
-    middle = (y >= low) & (y <= high)
-    trimmed = _fit(X[:, middle], y[middle], transforms, degree)
+    middle = np.flatnonzero((y >= low) & (y <= high))
+    trimmed = _fit(X[:, middle], y[middle], transforms, degree, TERMS[0])
     return trimmed if trimmed is not None and trimmed.error < 0.5 * model.error else model
 
 
-def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None) -> Surrogate | None:
+def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None, limit: int) -> Surrogate | None:
     n = X.shape[1]
     held = np.arange(n) % 4 == 3
-    degree = best_degree(X.shape[0], int((~held).sum())) if degree is None else degree
+    degree = best_degree(X.shape[0], int((~held).sum()), limit) if degree is None else degree
     if degree < 1 or (X.max(1) <= X.min(1)).any():
         return None
     targets = [(name, transformed(y, name)) for name in transforms]
@@ -236,10 +261,10 @@ def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None) -> Surrog
     if not targets:
         return None
     right = np.stack([t / np.std(t) for _, t in targets], 1)
+    # An error counts in units of what the held-out rows vary: a transform that makes one row huge explains nothing.
+    unit = np.maximum(np.minimum(np.std(right[held], axis=0), _spread(right)), 1e-300)
     best = None
-    # A column that spans decades needs a logarithm; whether one that spans less wants it, the held-out rows decide.
-    maps = [Columns.of(X, ratio) for ratio in (10.0, 1.2)]
-    for columns in maps if (maps[0].logarithmic != maps[1].logarithmic).any() else maps[:1]:
+    for columns in Columns.choices(X):
         basis = _products(_chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
         for d in range(degree, 0, -1):
             # Terms are ordered by degree: a smaller model is a leading block of the same matrix.
@@ -247,7 +272,7 @@ def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None) -> Surrog
                 continue
             basis = basis[:n_terms(X.shape[0], d)]
             solution = _least_squares(basis[:, ~held], right[~held])
-            errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0))
+            errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0)) / unit
             k = int(np.argmin(errors))
             if best is None or errors[k] < best.error:
                 name, t = targets[k]

@@ -77,7 +77,7 @@ def detect_symmetries(X: np.ndarray, y: np.ndarray, rng: np.random.Generator) ->
         X, y = X[:, rows], y[rows]
     scale = float(np.std(y))
     folds = rng.permutation(X.shape[1]) % FOLDS
-    degree = best_degree(X.shape[0], int(X.shape[1] * (1 - 1 / FOLDS)))
+    degree = best_degree(X.shape[0], int(X.shape[1] * (1 - 1 / FOLDS)), MAX_TERMS)
     while n_terms(X.shape[0], degree) > MAX_TERMS:
         degree -= 1
     if degree < 2 or not scale > 0:
