@@ -203,10 +203,10 @@ def polynomial_errors(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     n = X.shape[1]
     held = np.arange(n) % 4 == 3
-    degree = best_degree(X.shape[0], int((~held).sum()), limit)
+    degree = best_degree(X.shape[0], int((~held).sum()), TERMS[0])
     if degree < 1 or (X.max(1) <= X.min(1)).any() or np.std(y) == 0:
         return np.empty(0)
-    basis = _products(_chebyshev(Columns.of(X, 10.0).map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
+    basis = _products(_chebyshev(Columns.choices(X)[-1].map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
     right = ((y - y.mean()) / np.std(y))[:, None]
     errors = []
     for d in range(1, degree + 1):
