@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit_leaf
 from rsrm.agents.rng import below, uniform
 from rsrm.agents.scoring import MAX_CONSTANTS, RAW, SCALED, fit_inner, score, score_snapped, score_whole
 from rsrm.agents.seen import fingerprint, refuse
@@ -89,7 +89,14 @@ def new_front(max_length) -> Front:
                  np.full(q, np.inf), np.zeros(q, np.int64), np.zeros(q, np.int64), np.zeros(q, np.bool_))
 
 
-@njit
+@njit_leaf
+def copy(source, target, n):
+    """Copy the first `n` elements; a slice would be compiled with the texts of its errors."""
+    for i in range(n):
+        target[i] = source[i]
+
+
+@njit_leaf
 def outer_nodes(mode, target):
     """Return about how many nodes the outer constants and the inverse of the target add to an expression."""
     nodes = 0 if target == 0 else 1
@@ -98,7 +105,7 @@ def outer_nodes(mode, target):
     return nodes + 4 * max(1, abs(mode)) - (0 if mode == 1 else 3)
 
 
-@njit
+@njit_leaf
 def offer(front, tokens, n, constants, loss, mode, target):
     """Put an expression into the front if no simpler or equal one is as good; return whether it went in."""
     held = front.loss
@@ -106,9 +113,9 @@ def offer(front, tokens, n, constants, loss, mode, target):
     for q in range(row + 1):
         if held[q] <= loss * 1.0001 + 1e-14:
             return False
-    front.tokens[row, :n] = tokens[:n]
+    copy(tokens, front.tokens[row], n)
     front.lengths[row] = n
-    front.constants[row] = constants
+    copy(constants, front.constants[row], constants.shape[0])
     front.loss[row] = loss
     front.modes[row] = mode
     front.targets[row] = target
@@ -116,7 +123,7 @@ def offer(front, tokens, n, constants, loss, mode, target):
     return True
 
 
-@njit
+@njit_leaf
 def could_enter(front, n, loss, mode, target):
     """Return whether :func:`offer` would accept; a cheap test before costly refinement."""
     held = front.loss
@@ -127,7 +134,7 @@ def could_enter(front, n, loss, mode, target):
     return True
 
 
-@njit
+@njit_leaf
 def compete(rng, fitness, size, rounds, sign):
     """Return the index with the lowest ``sign * fitness`` among `rounds` random ones of the first `size`."""
     winner = below(rng, size)
@@ -138,7 +145,7 @@ def compete(rng, fitness, size, rounds, sign):
     return winner
 
 
-@njit
+@njit_leaf
 def breed(rng, tokens, lengths, constants, fitness, size, symbols, fragments, values, arity, settings, child,
           child_constants):
     """Write a child of the population into `child`; return ``(n, m, structural)``.
@@ -160,17 +167,18 @@ def breed(rng, tokens, lengths, constants, fitness, size, symbols, fragments, va
                   child_constants)
 
 
-@njit
+@njit_leaf
 def restart(state):
     """Forget the population and go to the next entry of the schedule."""
     state.counters[RESTARTS] += 1
     state.counters[SIZE] = 0
     state.counters[STALLED] = 0
     state.best[0] = math.inf
-    state.fitness[:] = math.inf
+    for i in range(state.fitness.shape[0]):
+        state.fitness[i] = math.inf
 
 
-@njit
+@njit_leaf
 def evolve(rng, state, front, alphabet, settings, data, head, tables, scratch, head_scratch, budget):
     """Score `budget` new expressions, or fewer if an exact one is found; return how many were scored.
 
@@ -260,9 +268,9 @@ def evolve(rng, state, front, alphabet, settings, data, head, tables, scratch, h
                 if entry < settings.exact:
                     break
         if quality < worst:
-            tokens[victim, :n] = child[:n]
+            copy(child, tokens[victim], n)
             lengths[victim] = n
-            constants[victim] = child_constants
+            copy(child_constants, constants[victim], child_constants.shape[0])
             fitness[victim] = quality
             if size < capacity:
                 counters[SIZE] += 1

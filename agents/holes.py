@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit_leaf
 from rsrm.evaluate import evaluate
 from rsrm.expression import subtree_end
 from rsrm.primitives import (
@@ -48,7 +48,7 @@ class HoleWork(NamedTuple):
     no_constants: np.ndarray  # float64[0]
 
 
-@njit
+@njit_leaf
 def undo_unary(op, h, slope):
     """Replace h by the argument of the unary primitive `op` that gives h, and the slope by the chain rule, in place.
 
@@ -107,7 +107,7 @@ def undo_unary(op, h, slope):
     return True
 
 
-@njit
+@njit_leaf
 def undo_binary(op, a, h, slope):
     """Replace h by the second argument of `op` that gives h beside the first argument `a`; chain rule on the slope."""
     for i in range(h.shape[0]):
@@ -128,7 +128,7 @@ def undo_binary(op, a, h, slope):
     return True
 
 
-@njit
+@njit_leaf
 def undo(tokens, n, X, y, tables, work):
     """Fill ``work.hole`` and ``work.slope`` for the context ``tokens[:n]``, whose one open slot comes last.
 
@@ -164,7 +164,7 @@ def undo(tokens, n, X, y, tables, work):
     return total == 0.0
 
 
-@njit
+@njit_leaf
 def find_exact(h, shapes):
     """Return ``(entry, a, b)`` with ``h = a + b values[entry]``, or entry -1; -2 says that h is the constant a."""
     rows = h.shape[0]
@@ -221,7 +221,7 @@ def find_exact(h, shapes):
     return best, intercept, slope
 
 
-@njit
+@njit_leaf
 def nearest_shape(h, slope, shapes, n_simple):
     """Return ``(entry, nrmse)``: the simple sub-tree whose ``a + b g`` is nearest to h in the space of y."""
     rows = h.shape[0]

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm import grammar
-from rsrm._jit import njit
+from rsrm._jit import njit, njit_leaf
 from rsrm.agents.holes import find_exact, nearest_shape, undo
 from rsrm.agents.qlearning import abstract, choose, judge, learn_path
 from rsrm.expression import expand, subtree_end
@@ -76,19 +76,20 @@ def new_hits(max_size: int, places: int = 64) -> Hits:
                 np.zeros(places), np.zeros(1, np.int64), np.full(max_size + 1, np.inf))
 
 
-@njit
+@njit_leaf
 def clear(tree):
     """Forget everything but the root, in place."""
-    n = tree.count[0]
-    tree.children[:n] = UNVISITED
-    tree.visits[:n] = 0
-    tree.total[:n] = 0.0
-    tree.best[:n] = 0.0
-    tree.exhausted[:n] = False
+    for node in range(tree.count[0]):
+        for t in range(tree.children.shape[1]):
+            tree.children[node, t] = UNVISITED
+        tree.visits[node] = 0
+        tree.total[node] = 0.0
+        tree.best[node] = 0.0
+        tree.exhausted[node] = False
     tree.count[0] = 1
 
 
-@njit
+@njit_leaf
 def select(tree, node, q, row, mask, policy, prior):
     """Selection at one node: return the legal action of the largest upper bound, -1 if all below is exhausted."""
     top = -math.inf
@@ -125,7 +126,7 @@ def select(tree, node, q, row, mask, policy, prior):
     return choice
 
 
-@njit
+@njit_leaf
 def expand_node(tree, node, action):
     """Expansion: give the child of `node` by `action` a node; return it, or UNVISITED if the tree is full."""
     if tree.count[0] >= tree.visits.shape[0]:
@@ -136,7 +137,7 @@ def expand_node(tree, node, action):
     return child
 
 
-@njit
+@njit_leaf
 def backpropagate(tree, nodes, n_nodes, gain):
     """Backpropagation: add `gain` to the nodes on the path, root first."""
     for k in range(n_nodes):
@@ -146,7 +147,7 @@ def backpropagate(tree, nodes, n_nodes, gain):
         tree.best[node] = max(tree.best[node], gain)
 
 
-@njit
+@njit_leaf
 def close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask):
     """Mark nodes of the path whose legal children are all exhausted, from the last one up.
 
@@ -207,7 +208,8 @@ def close_hole(tokens, n, tables, shapes, n_simple, hole_work, hits, expanded):
             return error
     hits.best[n] = error
     place = hits.count[0] % hits.lengths.shape[0]
-    hits.tokens[place, :n] = expanded[:n]
+    for k in range(n):
+        hits.tokens[place, k] = expanded[k]
     hits.lengths[place] = n
     hits.entries[place] = entry
     hits.errors[place] = error

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm import grammar
-from rsrm._jit import njit
+from rsrm._jit import njit, njit_leaf
 from rsrm.agents.genetic import offer
 from rsrm.agents.rng import below, uniform
 from rsrm.agents.scoring import MAX_CONSTANTS, fit_inner, score
@@ -53,7 +53,7 @@ def new_tables(n_tokens: int) -> np.ndarray:
     return np.zeros((2, (n_tokens + 1) ** 2 * DEPTHS * SLOTS, n_tokens))
 
 
-@njit
+@njit_leaf
 def abstract(parent, sibling, depth, open_slots, n_tokens):
     """Return the row of the Q tables for the slot that comes next; tokens are -1 where there is none."""
     d = min((depth - 1) // 2, DEPTHS - 1)
@@ -61,7 +61,7 @@ def abstract(parent, sibling, depth, open_slots, n_tokens):
     return np.int64((((parent + 1) * (n_tokens + 1) + sibling + 1) * DEPTHS + d) * SLOTS + o)
 
 
-@njit
+@njit_leaf
 def choose(rng, q, row, mask, epsilon, temperature):
     """Return a legal action: uniform with probability `epsilon`, else drawn from the softmax of the mean Q value.
 
@@ -90,7 +90,7 @@ def choose(rng, q, row, mask, epsilon, temperature):
     return last
 
 
-@njit
+@njit_leaf
 def learn_path(rng, q, rows, actions, steps, gain, alpha):
     """Learn one episode backwards, in place.
 
@@ -120,7 +120,7 @@ def learn_path(rng, q, rows, actions, steps, gain, alpha):
         q[a, rows[k], actions[k]] += alpha * (goal - q[a, rows[k], actions[k]])
 
 
-@njit
+@njit_leaf
 def run_episodes(rng, q, learn, epsilon, temperature, alpha, eta, mode, limits, tables, data, scratch, front, work,
                  gains):
     """Run ``len(gains)`` episodes; write their rewards into `gains`.

@@ -5,7 +5,7 @@ The generator is splitmix64 (Steele, Lea & Flood, OOPSLA 2014): one uint64 of st
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit_leaf
 
 
 def new_rng(seed) -> np.ndarray:
@@ -17,7 +17,7 @@ def new_rng(seed) -> np.ndarray:
     return seed.generate_state(1, np.uint64)
 
 
-@njit
+@njit_leaf
 def mix(z):
     """Return the splitmix64 finalizer of a uint64: a bijection whose output bits each depend on all input bits."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -25,26 +25,26 @@ def mix(z):
     return z ^ (z >> np.uint64(31))
 
 
-@njit
+@njit_leaf
 def next_uint(rng):
     """Advance `rng`, uint64[1], in place and return 64 random bits."""
     rng[0] += np.uint64(0x9E3779B97F4A7C15)
     return mix(rng[0])
 
 
-@njit
+@njit_leaf
 def below(rng, n):
     """Return an int64 uniform on 0 .. n - 1; n must be below 2**31."""
     return np.int64(((next_uint(rng) >> np.uint64(33)) * np.uint64(n)) >> np.uint64(31))
 
 
-@njit
+@njit_leaf
 def uniform(rng):
     """Return a float64 uniform on [0, 1)."""
     return np.float64(next_uint(rng) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit
+@njit_leaf
 def normal(rng):
     """Return an approximately standard normal float64 (sum of twelve uniforms minus six)."""
     total = -6.0

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit_leaf
 from rsrm.agents.rng import mix
 from rsrm.constants import Workspace, fit_constants, fit_scaled, workspace
 from rsrm.evaluate import BLOCK, evaluate
@@ -75,7 +75,7 @@ def new_scratch(max_length: int, n_rows: int) -> Scratch:
                    workspace(max_length, MAX_CONSTANTS, n_rows), np.zeros(MAX_CONSTANTS))
 
 
-@njit
+@njit_leaf
 def split_terms(tokens, n, tables, limit, product, starts, stops):
     """Find up to `limit` top-level terms (factors if `product`) of ``tokens[:n]``; return their number.
 
@@ -103,7 +103,7 @@ def split_terms(tokens, n, tables, limit, product, starts, stops):
     return count
 
 
-@njit
+@njit_leaf
 def solve_normal(gram, rhs, count):
     """Solve ``gram x = rhs`` for a positive semidefinite matrix by Cholesky, in place; return the rank.
 
@@ -131,7 +131,7 @@ def solve_normal(gram, rhs, count):
     return rank
 
 
-@njit
+@njit_leaf
 def solve_factored(factor, rhs, count):
     """Overwrite `rhs` with the solution, given the lower factor that :func:`solve_normal` left."""
     for j in range(count):
@@ -146,7 +146,7 @@ def solve_factored(factor, rhs, count):
         rhs[j] = s / factor[j, j] if factor[j, j] > 0.0 else 0.0
 
 
-@njit
+@njit_leaf
 def score_raw(f, y, w, variance, probe):
     """Return ``(nrmse, projection)`` of ``y - f``."""
     loss = 0.0
@@ -158,7 +158,7 @@ def score_raw(f, y, w, variance, probe):
     return math.sqrt(loss / variance), projection
 
 
-@njit
+@njit_leaf
 def score_scaled(f, y, w, mean, variance, probe, coefficients):
     """Return ``(nrmse, projection)`` of ``y - a - b f``; write b and a into ``coefficients[:2]``."""
     rows = f.shape[0]
@@ -191,7 +191,7 @@ def score_scaled(f, y, w, mean, variance, probe, coefficients):
     return math.sqrt(loss / variance), py - b * pf
 
 
-@njit
+@njit_leaf
 def score_terms(count, y, w, mean, variance, probe, scratch):
     """Return ``(nrmse, projection)`` of ``y`` less its fit by ``scratch.values[:count]`` and an intercept.
 
@@ -248,7 +248,7 @@ def score_terms(count, y, w, mean, variance, probe, scratch):
     return math.sqrt(loss / variance), projection
 
 
-@njit
+@njit_leaf
 def evaluate_terms(tokens, n, constants, mode, X, tables, scratch):
     """Evaluate the terms of ``tokens[:n]`` under `mode` into ``scratch.values``; return their number, 0 if invalid."""
     limit = 1
@@ -276,7 +276,7 @@ def evaluate_terms(tokens, n, constants, mode, X, tables, scratch):
     return count
 
 
-@njit
+@njit_leaf
 def score(tokens, n, constants, mode, target, data, tables, scratch):
     """Return ``(nrmse, key)`` of ``tokens[:n]`` under `mode` on one target.
 
@@ -317,7 +317,7 @@ def score(tokens, n, constants, mode, target, data, tables, scratch):
     return nrmse, residual_key(projection, nrmse, variance)
 
 
-@njit
+@njit_leaf
 def score_whole(tokens, n, constants, mode, X, y, w, mean, variance, probe, tables, stack, values, coefficients):
     """Return :func:`score` for the modes raw and scaled; takes bare arrays, which costs less than records."""
     if not evaluate(tokens, n, constants, X, tables, stack, values):
@@ -329,7 +329,7 @@ def score_whole(tokens, n, constants, mode, X, y, w, mean, variance, probe, tabl
     return nrmse, residual_key(projection, nrmse, variance)
 
 
-@njit
+@njit_leaf
 def fit_inner(tokens, n, m, constants, mode, target, iterations, data, tables, scratch):
     """Improve ``constants[:m]`` in place by Levenberg-Marquardt; return whether the fit was possible.
 
@@ -348,7 +348,7 @@ def fit_inner(tokens, n, m, constants, mode, target, iterations, data, tables, s
     return True
 
 
-@njit
+@njit_leaf
 def residual_key(projection, nrmse, variance):
     """Return a hash of a residual's projection and size, each rounded to nine digits; never 0."""
     if not nrmse < 1e100:
@@ -359,7 +359,7 @@ def residual_key(projection, nrmse, variance):
     return mix(mix(np.uint64(a)) + np.uint64(b)) | np.uint64(256)
 
 
-@njit
+@njit_leaf
 def nearest_simple(value):
     """Return the integer or fraction with denominator 2, 3 or 4 at `value`, or the nearest integer if none is."""
     for denominator in range(1, 5):
@@ -370,7 +370,7 @@ def nearest_simple(value):
     return math.floor(value + 0.5)
 
 
-@njit
+@njit_leaf
 def score_snapped(tokens, n, constants, mode, target, data, tables, scratch):
     """Return the nrmse with slopes and intercept of :func:`score` rounded to simple numbers.
 

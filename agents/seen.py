@@ -8,7 +8,7 @@ collision of 56 hash bits).
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit_leaf
 from rsrm.agents.rng import mix
 from rsrm.grammar import INVERSE_PAIRS, TRIGONOMETRIC
 from rsrm.primitives import BY_NAME, OP_ADD, OP_MUL, OP_VARIABLE
@@ -41,7 +41,7 @@ def make_rules(nested_constraints: dict | None = None, nested_trigonometry: bool
     return np.array([below, directly], np.uint64)
 
 
-@njit
+@njit_leaf
 def fingerprint(tokens, n, rules, tables, hashes, contents, depths):
     """Return ``(hash, depth)`` of ``tokens[:n]``; the hash ignores the order of arguments of add and mul.
 
@@ -84,7 +84,7 @@ def fingerprint(tokens, n, rules, tables, hashes, contents, depths):
     return hashes[0], ILLEGAL if illegal else depths[0]
 
 
-@njit
+@njit_leaf
 def refuse(table, key, n):
     """Return whether `key` was stored with a length of at most `n`; store it with `n` otherwise.
 

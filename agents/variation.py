@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit_leaf
 from rsrm.agents.rng import below, normal, uniform
 from rsrm.agents.scoring import MAX_CONSTANTS
 from rsrm.expression import subtree_end
@@ -53,7 +53,7 @@ def new_alphabet(library: Library, fragments=(), width: int = 24) -> Alphabet:
     return Alphabet(symbols, packed, constants)
 
 
-@njit
+@njit_leaf
 def count_constants(tokens, start, stop, constant):
     """Return how often the token `constant` stands in ``tokens[start:stop]``."""
     count = 0
@@ -63,7 +63,7 @@ def count_constants(tokens, start, stop, constant):
     return count
 
 
-@njit
+@njit_leaf
 def put_slice(tokens, constants, start, stop, constant, child, child_constants, n, m):
     """Append ``tokens[start:stop]`` and its constants to the child."""
     if n < 0 or n + stop - start > child.shape[0]:
@@ -84,7 +84,7 @@ def put_slice(tokens, constants, start, stop, constant, child, child_constants, 
     return n, m
 
 
-@njit
+@njit_leaf
 def put_token(token, child, n):
     """Append one token that is no constant."""
     if n < 0 or n >= child.shape[0]:
@@ -93,7 +93,7 @@ def put_token(token, child, n):
     return n + 1
 
 
-@njit
+@njit_leaf
 def put_leaf(rng, symbols, fragments, values, fragment_rate, constant, child, child_constants, n, m):
     """Append a random terminal, or with probability `fragment_rate` a fragment."""
     if fragments.shape[0] > 0 and uniform(rng) < fragment_rate:
@@ -109,7 +109,7 @@ def put_leaf(rng, symbols, fragments, values, fragment_rate, constant, child, ch
     return n, m
 
 
-@njit
+@njit_leaf
 def put_random(rng, symbols, fragments, values, size, fragment_rate, constant, child, child_constants, n, m):
     """Append a random tree of about `size` nodes: operators while the open slots stay below the nodes left."""
     open_slots = 1
@@ -130,7 +130,7 @@ def put_random(rng, symbols, fragments, values, size, fragment_rate, constant, c
     return n, m
 
 
-@njit
+@njit_leaf
 def pick_node(rng, tokens, n, arity):
     """Return a random position, nine times in ten an operator's if there is one (Koza's rule)."""
     position = below(rng, n)
@@ -139,7 +139,7 @@ def pick_node(rng, tokens, n, arity):
     return position
 
 
-@njit
+@njit_leaf
 def cross(rng, a, na, ca, b, nb, cb, arity, constant, child, child_constants):
     """Write `a` with a random sub-tree replaced by one of `b` into the child; return ``(n, m)``."""
     i = pick_node(rng, a, na, arity)
@@ -149,7 +149,7 @@ def cross(rng, a, na, ca, b, nb, cb, arity, constant, child, child_constants):
     return put_slice(a, ca, subtree_end(a, i, arity), na, constant, child, child_constants, n, m)
 
 
-@njit
+@njit_leaf
 def mutate_token(rng, a, na, ca, symbols, fragments, values, fragment_rate, arity, constant, child, child_constants):
     """Replace one token by another of its arity."""
     i = below(rng, na)
@@ -166,7 +166,7 @@ def mutate_token(rng, a, na, ca, symbols, fragments, values, fragment_rate, arit
     return put_slice(a, ca, i + 1, na, constant, child, child_constants, n, m)
 
 
-@njit
+@njit_leaf
 def insert_operator(rng, a, na, ca, symbols, fragments, values, fragment_rate, arity, constant, child, child_constants):
     """Wrap a sub-tree (one in three times the whole) in a new operator, whose other argument is a small tree."""
     i = 0 if uniform(rng) < 0.33 else below(rng, na)
@@ -190,7 +190,7 @@ def insert_operator(rng, a, na, ca, symbols, fragments, values, fragment_rate, a
     return put_slice(a, ca, stop, na, constant, child, child_constants, n, m)
 
 
-@njit
+@njit_leaf
 def delete_operator(rng, a, na, ca, arity, constant, child, child_constants):
     """Replace a random operator by one of its arguments."""
     i = below(rng, na)
@@ -209,7 +209,7 @@ def delete_operator(rng, a, na, ca, arity, constant, child, child_constants):
     return put_slice(a, ca, stop, na, constant, child, child_constants, n, m)
 
 
-@njit
+@njit_leaf
 def replace_subtree(rng, a, na, ca, symbols, fragments, values, fragment_rate, arity, constant, child, child_constants):
     """Replace a random sub-tree by a small random one."""
     i = below(rng, na)
@@ -219,14 +219,14 @@ def replace_subtree(rng, a, na, ca, symbols, fragments, values, fragment_rate, a
     return put_slice(a, ca, subtree_end(a, i, arity), na, constant, child, child_constants, n, m)
 
 
-@njit
+@njit_leaf
 def hoist(rng, a, na, ca, arity, constant, child, child_constants):
     """Keep a random sub-tree only."""
     i = pick_node(rng, a, na, arity)
     return put_slice(a, ca, i, subtree_end(a, i, arity), constant, child, child_constants, 0, 0)
 
 
-@njit
+@njit_leaf
 def perturb(rng, a, na, ca, constant, child, child_constants):
     """Copy the parent and move its constants: by a relative step, or rounded, or with the sign turned."""
     n, m = put_slice(a, ca, 0, na, constant, child, child_constants, 0, 0)
@@ -243,7 +243,7 @@ def perturb(rng, a, na, ca, constant, child, child_constants):
     return n, m
 
 
-@njit
+@njit_leaf
 def mutate(rng, a, na, ca, symbols, fragments, values, fragment_rate, arity, constant, child, child_constants):
     """Write a mutant of `a` into the child; return ``(n, m, structural)``, False for moved constants only."""
     kind = uniform(rng)

@@ -3,19 +3,130 @@
 Every compiled function of the project is made with :data:`njit`, so that all of them share the same floating-point
 contract: divisions by zero give infinities as in NumPy, sums may be reordered, and NaN and infinity stay visible
 (``nnan`` and ``ninf`` are left out on purpose: with them ``isfinite(nan)`` is true and invalid expressions pass).
+
+The rest of the module is about the time to compile. Most kernels are called by other kernels only; such a call needs
+no wrapper that unpacks Python objects (with a dozen arrays it is longer than the kernel itself), and no copy for
+arguments that happen to be literal numbers.
 """
 
 from functools import partial
 
-import numba
 from llvmlite import binding
+from numba.core import compiler, config, sigutils, types
+from numba.core.ccallback import CFunc
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.dispatcher import _FunctionCompiler
+from numba.core.registry import CPUDispatcher
+
+from rsrm._cache import KernelCache
 
 FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
 
-njit = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=set(FASTMATH))
+
+class _Symbols:
+    """Functions that compiled code calls by symbol; see :func:`external`."""
+
+    waiting: list[tuple[str, CFunc]] = []
+    """Those that are not compiled yet, callees first."""
+
+    @classmethod
+    @global_compiler_lock
+    def link(cls):
+        """Compile what waits, or load it from the cache, and register the symbols.
+
+        Code that calls a symbol that is missing cannot even be loaded.
+        """
+        while cls.waiting:
+            symbol, function = cls.waiting.pop(0)
+            function.compile()
+            binding.add_symbol(symbol, function.address)
+
+
+class _InnerLibrary(JITCodeLibrary):
+    """LLVM code that is only copied into callers: optimized once and lightly there, and never made machine code."""
+
+    def _optimize_final_module(self):
+        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=1)
+        passes.run(self._final_module, builder)
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+
+class _InnerCompiler(_FunctionCompiler):
+    """Compiles into an :class:`_InnerLibrary`."""
+
+    def _compile_core(self, args, return_type):
+        flags = compiler.Flags()
+        self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
+        flags.no_compile = True
+        context = self.targetdescr.target_context
+        library = _InnerLibrary(context.codegen(), self.py_func.__qualname__)
+        return compiler.compile_extra(self.targetdescr.typing_context, context, self.py_func, args, return_type, flags,
+                                      self.locals, library, self.pipeline_class)
+
+
+class _Inner(CPUDispatcher):
+    """A kernel as other kernels see it: without a wrapper for Python, one copy for literal and other integers."""
+
+    def __init__(self, py_func, targetoptions):
+        options = {**targetoptions, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        super().__init__(py_func, None, options)
+        self._compiler = _InnerCompiler(py_func, self.targetdescr, options, {}, compiler.Compiler)
+
+    def get_call_template(self, args, kws):
+        return super().get_call_template([types.unliteral(a) for a in args],
+                                         {k: types.unliteral(a) for k, a in kws.items()})
+
+    def add_overload(self, cres):
+        self.overloads[tuple(cres.signature.args)] = cres
+        self.targetctx.insert_user_function(cres.library, cres.fndesc, [cres.library])
+
+    def get_overload(self, sig):
+        return self.overloads[tuple(sigutils.normalize_signature(sig)[0])].library
+
+
+class Kernel(CPUDispatcher):
+    """A kernel as Python sees it: cached on disk, compiled with the first call for a type of arguments."""
+
+    def __init__(self, py_func, locals=None, targetoptions=None):
+        super().__init__(py_func, locals, targetoptions or {})
+        self._inner = _Inner(py_func, self.targetoptions)
+
+    def enable_caching(self):
+        self._cache = KernelCache(self.py_func)
+
+    def compile(self, sig):
+        _Symbols.link()
+        return super().compile(sig)
+
+    def get_call_template(self, args, kws):
+        return self._inner.get_call_template(args, kws)
+
+    def get_overload(self, sig):
+        return self._inner.get_overload(sig)
+
+
+def _decorate(function=None, cache=True, **options):
+    """Compile `function` with `options` of numba's dispatcher."""
+    if function is None:
+        return partial(_decorate, cache=cache, **options)
+    if config.DISABLE_JIT:
+        return function
+    kernel = Kernel(function, targetoptions={"nopython": True, "nogil": True, "no_cfunc_wrapper": True,
+                                             "error_model": "numpy", **options})
+    if cache:
+        kernel.enable_caching()
+    return kernel
+
+
+njit = partial(_decorate, fastmath=set(FASTMATH))
 """``numba.njit`` with the project's options: cached on disk, GIL released, NumPy's error model, NaN-safe fast maths."""
 
-njit_exact = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+njit_exact = _decorate
 """The same without fast maths, for code whose rounding is part of its meaning."""
 
 njit_leaf = partial(njit, _nrt=False)
@@ -24,11 +135,10 @@ which costs 15 to 40 ns for each array that is taken from a tuple or a row."""
 
 
 def external(signature):
-    """Compile a function at once and let other compiled code call it by symbol.
+    """Let compiled code call a function by symbol.
 
     numba copies every callee into its caller and optimizes it again there, level by level: the large switches over the
-    opcodes, ten levels deep, cost half a minute. A symbol is resolved by the loader instead; it is registered when the
-    module that defines the function is imported, which any module that calls it does.
+    opcodes, ten levels deep, cost half a minute. A symbol is resolved by the loader instead.
 
     Parameters
     ----------
@@ -41,10 +151,12 @@ def external(signature):
         Returns a ``numba.types.ExternalFunction``, which compiled code calls like a function.
     """
     def decorate(function):
-        if numba.config.DISABLE_JIT:
+        if config.DISABLE_JIT:
             return function
-        compiled = numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
+        compiled = CFunc(function, sigutils.normalize_signature(signature), {},
+                         {"nopython": True, "error_model": "numpy"})
+        compiled._cache = KernelCache(function)
         symbol = f"{function.__module__}.{function.__name__}"
-        binding.add_symbol(symbol, compiled.address)
-        return numba.types.ExternalFunction(symbol, signature)
+        _Symbols.waiting.append((symbol, compiled))
+        return types.ExternalFunction(symbol, signature)
     return decorate

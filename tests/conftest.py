@@ -1,10 +1,6 @@
 """What every test needs before numba is imported, and the leg without compilation."""
 
-import hashlib
 import os
-import platform
-import tempfile
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,25 +9,6 @@ import pytest
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=80)
 hypothesis.settings.load_profile("house")
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("rsrm", "envs", "agents")
-
-
-def _sources_key() -> str:
-    """Return a hash of all sources of the package and of what else compiled code depends on."""
-    digest = hashlib.sha256(f"{platform.machine()} {platform.python_version()}".encode())
-    for folder in PACKAGES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-# numba keys its cache on the file of a function only, and keeps stale machine code when a callee in another file
-# changes. One directory per state of the sources makes that impossible; it must be set before numba is imported.
-_user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-_base = os.environ.get("NUMBA_CACHE_DIR") or os.path.join(tempfile.gettempdir(), f"rsrm-numba-{_user}")
-os.environ["NUMBA_CACHE_DIR"] = os.path.join(_base, _sources_key())
 # Pictures are drawn into files only, also where a display is missing.
 os.environ["MPLBACKEND"] = "Agg"
 
