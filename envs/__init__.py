@@ -1,17 +1,19 @@
 """Gymnasium environments of symbolic regression: ``gymnasium.make("rsrm/SymbolicRegression-v0", problem="Nguyen-7")``.
 
-Importing this package registers them; so does ``gymnasium.make("rsrm.envs:rsrm/SymbolicRegression-v0")``.
+``rsrm/SymbolicRegression-v0`` writes expressions token by token, ``rsrm/Reduction-v0`` makes problems smaller. Importing
+this package registers them; so does ``gymnasium.make("rsrm.envs:rsrm/SymbolicRegression-v0")``.
 """
 
 import importlib
 
 _HOMES = {
+    "ReductionEnv": "rsrm.envs.reduction",
     "SymbolicRegressionEnv": "rsrm.envs.symbolic_regression",
     "SymbolicRegressionVectorEnv": "rsrm.envs.vector",
     "MaskInObservation": "rsrm.envs.wrappers",
 }
 
-__all__ = ["MaskInObservation", "SymbolicRegressionEnv", "SymbolicRegressionVectorEnv", "register_all"]
+__all__ = ["MaskInObservation", "ReductionEnv", "SymbolicRegressionEnv", "SymbolicRegressionVectorEnv", "register_all"]
 
 
 def register_all() -> None:
@@ -24,6 +26,8 @@ def register_all() -> None:
             entry_point="rsrm.envs.symbolic_regression:SymbolicRegressionEnv",
             vector_entry_point="rsrm.envs.vector:SymbolicRegressionVectorEnv",
         )
+    if "rsrm/Reduction-v0" not in registry:
+        register(id="rsrm/Reduction-v0", entry_point="rsrm.envs.reduction:ReductionEnv")
 
 
 def __getattr__(name):

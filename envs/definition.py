@@ -37,19 +37,11 @@ class Definition:
                  max_depth=10, max_constants=5, nested_constraints=None, nested_trigonometry=False, eta=ETA,
                  fit_constants=True,
                  observation="tokens", n_slots=DEFAULT_CAPACITY, feature_names=()):
-        if (problem is None) == (X is None and y is None):
-            raise ValueError("X, y, problem: give either X and y or the name of a problem, e.g. problem='Nguyen-7'")
         if observation not in OBSERVATIONS:
             raise ValueError(f"observation must be one of {', '.join(OBSERVATIONS)}, got {observation!r}")
         if not 0.0 < eta <= 1.0:
             raise ValueError(f"eta must lie in (0, 1], got {eta!r}")
-        if problem is not None:
-            known = _load_problem(problem)
-            data = known.sample(0)
-            X, y = data.X_train, data.y_train
-            operators = known.operators if operators is None else operators
-            constants = known.constants if constants is None else constants
-        X, y = _check_data(X, y)
+        X, y, operators, constants = load_data(X, y, problem, operators, constants)
         self.observation = observation
         self.library = Library(X.shape[1], tuple(DEFAULT_OPERATORS if operators is None else operators),
                                constants=True if constants is None else bool(constants), literals=bool(literals),
@@ -95,6 +87,25 @@ class ListedSpec:
             if value is not None and isinstance(value.kwargs.get(name), np.ndarray):
                 value.kwargs[name] = value.kwargs[name].tolist()
         self._spec = value
+
+
+def load_data(X, y, problem, operators, constants):
+    """Return X float64[R, D], y float64[R], operators and constants, of a problem of the catalogue or as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are both data and the name of a problem, or neither, or the data are not finite real numbers that fit.
+    """
+    if (problem is None) == (X is None and y is None):
+        raise ValueError("X, y, problem: give either X and y or the name of a problem, e.g. problem='Nguyen-7'")
+    if problem is not None:
+        known = _load_problem(problem)
+        data = known.sample(0)
+        X, y = data.X_train, data.y_train
+        operators = known.operators if operators is None else operators
+        constants = known.constants if constants is None else constants
+    return *_check_data(X, y), operators, constants
 
 
 def _load_problem(name):
