@@ -26,6 +26,8 @@ TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0}
 """Shares of the time that the sources get."""
+CHEAP = 6
+"""Direct stages that exact data pass before anybody asks for noise."""
 ISLAND_ROWS = 400
 ROUND = 8_000
 """Expressions scored in one round of an island."""
@@ -33,9 +35,9 @@ ARMS = 5
 """Problems that islands play on besides the user's own."""
 
 
-def direct_stages(problem: Problem, deadline: float, rng, each: float) -> Iterator[Expression | None]:
+def direct_stages(problem: Problem, deadline: float, rng, each: float, chosen=STAGES) -> Iterator[Expression | None]:
     """Yield from the closed-form solvers, cheap ones first, `each` for so many seconds at most."""
-    for stage in STAGES:
+    for stage in chosen:
         yield from stage(problem, min(deadline, time.perf_counter() + each), rng)
         yield None
 
@@ -65,25 +67,26 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     loss : callable
         Returns the least NRMSE found so far: an upper bound on the noise.
     """
+    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])
     noise = noise_level(problem, rng)
     if noise.certain:
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, limits, deadline, rng, count, loss, noise.level)
         return
-    yield "direct", direct_stages(problem, deadline, rng, 1.0)
+    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:])
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
+    perhaps = noisy(problem, deadline, rng, noise.level)
     for _ in range(4):
         yield "reductions", _turn(reductions)
+        yield "noisy", _turn(perhaps)
     sources = {
         "islands": islands(problem, reduced, limits, deadline, rng, count),
         "reductions": reductions,
+        "noisy": perhaps,
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
     }
-    level = min(loss(), noise.level)
-    if level > EXACT:
-        sources["noisy"] = noisy(problem, deadline, rng, level)
     yield from _in_turns(sources, deadline)
 
 
@@ -92,18 +95,19 @@ def _noisy_stages(problem: Problem, limits: dict, deadline: float, rng: np.rando
                   level: float) -> Iterator[tuple[str, Iterator]]:
     """Yield the stages for data that are known to be noisy."""
     told = replace(problem, noise=level)
-    yield "direct", direct_stages(told, deadline, rng, 1.0)
-    yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
+    yield "direct", direct_stages(told, deadline, rng, 0.5)
     told = replace(problem, noise=min(loss(), level))
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
     for _ in range(8):
         yield "reductions", _turn(reductions)
+    yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
     yield from _in_turns({
         "islands": islands(problem, reduced, limits, deadline, rng, count),
         "reductions": reductions,
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
-        "direct": chain(direct_stages(problem, deadline, rng, 2.0), _reductions(problem, deadline, rng, [])),
+        "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
+                        _reductions(problem, deadline, rng, [])),
     }, deadline)
 
 
@@ -127,10 +131,11 @@ def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterat
 
 def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:
     """Yield what the stages find when they are told that y has noise of that many standard deviations."""
+    if noise < EXACT:
+        return
     problem = replace(problem, noise=noise)
-    yield from direct_stages(problem, deadline, rng, 4.0)
-    yield from bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
-    yield from _reductions(problem, deadline, rng, [])
+    yield from direct_stages(problem, deadline, rng, 0.5)
+    yield from chain(_reductions(problem, deadline, rng, []), bank_candidates(problem, deadline, rng, sizes=SMALL_BANK))
 
 
 def _turn(source: Iterator, ended: list | None = None) -> Iterator[Expression | None]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from rsrm.expression import Expression
 from rsrm.forms import Reduction, propose
+from rsrm.noisy_surrogate import fit_noisy_surrogate
 from rsrm.problem import Problem
 from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate, undone
 
@@ -32,8 +33,16 @@ HOPELESS, HOPELESS_FEW, MANY_ROWS = 0.9, 0.1, 200
 DEEP = 2.5
 
 
-def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Reduction, Problem, Surrogate | None]]:
-    """Yield confirmed reductions of `problem`, most convincing first, each with its problem and surrogate."""
+def _model(problem: Problem, noise: float) -> Surrogate | None:
+    return fit_noisy_surrogate(problem, noise) if problem.noise > 0 else fit_surrogate(problem.X, problem.y)
+
+
+def children(problem: Problem, surrogate: Surrogate, rng,
+             noise: float = 0.0) -> Iterator[tuple[Reduction, Problem, Surrogate | None] | None]:
+    """Yield confirmed reductions of `problem`, most convincing first, each with its problem and surrogate.
+
+    `noise` is that of the user's problem, 0 for exact data. None is yielded for each reduction that was refused.
+    """
     good = surrogate.error < POOR
     u, _ = surrogate.columns.map(problem.X)
     known = (problem.y >= surrogate.lowest) & (problem.y <= surrogate.highest)
@@ -51,16 +60,26 @@ def children(problem: Problem, surrogate: Surrogate, rng) -> Iterator[tuple[Redu
         if child is None:
             continue
         tried += 1
-        model = fit_surrogate(child.X, child.y)
+        model = _model(child, noise)
         if model is None:
             if np.std(child.y) <= 1e-9 * np.abs(np.mean(child.y)):
                 found += 1
                 yield proposal, child, None
             continue
-        worse = WORSE if surrogate.error < SMOOTH else WORSE_NOISY if good else WORSE_POOR
+        if noise > 0:
+            worse = WORSE_POOR
+        else:
+            worse = WORSE if surrogate.error < SMOOTH else WORSE_NOISY if good else WORSE_POOR
         if model.error <= max(worse * surrogate.error, TINY):
             found += 1
             yield proposal, child, model
+        else:
+            yield None
+
+
+def _percent(ratio: float) -> float:
+    """Return a rise of the error in units of five percent."""
+    return 20.0 * (ratio - 1.0)
 
 
 def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expression | None]], deadline: float, rng,
@@ -81,9 +100,10 @@ def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expressi
     max_nodes : int
         Bound on the number of reduced problems.
     """
+    noise = problem.noise
     if problem.n_rows > FIT_ROWS:
         problem = problem.take(np.sort(rng.choice(problem.n_rows, FIT_ROWS, replace=False)))
-    root = fit_surrogate(problem.X, problem.y)
+    root = _model(problem, noise)
     if root is None or root.error > (HOPELESS if problem.n_rows >= MANY_ROWS else HOPELESS_FEW):
         return
     order = count()
@@ -104,14 +124,20 @@ def explore(problem: Problem, close: Callable[[Problem, bool], Iterator[Expressi
             continue
         if model is None:
             continue
-        for proposal, child, child_model in children(node, model, rng):
+        for confirmed in children(node, model, rng, noise):
+            if confirmed is None:
+                yield None
+                continue
+            proposal, child, child_model = confirmed
             key = np.round(np.concatenate([np.sort(child.X[:, 0]), child.y[:2]]), 10).tobytes()
             yield None
             if key in seen:
                 continue
             seen.add(key)
             error = root.error if child_model is None else child_model.error
-            worse = max(-1.0, np.log10(max(error, 1e-12) / max(root.error, 1e-12)))
+            # Under noise a rise by a percent means much, in exact data a tenfold one little.
+            worse = max(-1.0, (np.log10 if noise == 0 else _percent)(max(error, 1e-12) / max(root.error, 1e-12)))
             cost = child.n_variables + worse + proposal.cost
             heapq.heappush(queue, (cost, next(order), "close", depth + 1, cost, child, child_model))
-            heapq.heappush(queue, (cost + 0.5 * depth - 1.0, next(order), "expand", depth + 1, cost, child, child_model))
+            priority = cost + 0.5 * depth - 1.0
+            heapq.heappush(queue, (priority, next(order), "expand", depth + 1, cost, child, child_model))

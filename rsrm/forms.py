@@ -152,7 +152,7 @@ def _odd(value: float) -> float:
 
 
 def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Expression]], y=None,
-            weights=None, wrap: Callable | None = None, noise: float | None = None) -> Problem | None:
+            weights=None, wrap: Callable | None = None) -> Problem | None:
     """Return the problem over the columns `keep` and `extra` with target `y`.
 
     Parameters
@@ -165,7 +165,7 @@ def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Exp
     y : float64[R], optional
         New target; the parent's by default.
     weights : float64[R], optional
-        Delta-method weights of the new target.
+        Delta-method weights of the new target, see :func:`_weighted`; the parent's by default.
     wrap : callable, optional
         Maps an expression of the new target over the parent's library to one of the parent's target.
     """
@@ -176,6 +176,15 @@ def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Exp
     y = problem.y if y is None else y
     if not np.isfinite(y).all():
         return None
+    scale, noise = 1.0, problem.noise
+    if weights is None:
+        weights = problem.weights
+    else:
+        # Weighted residuals of the child times this mean are those of the parent.
+        scale = float(weights.mean())
+        weights = weights / scale
+    if noise > 0 and np.std(y) > 0:
+        noise = noise * float(np.std(problem.y) / (scale * np.std(y)))
     parent = problem.library
     library = Library(len(columns), parent.operators, parent.constants, parent.literals)
 
@@ -185,14 +194,13 @@ def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Exp
         return None if up is None else problem.lift(up)
 
     return Problem(np.ascontiguousarray(np.stack(columns)), np.ascontiguousarray(y), library, weights,
-                   problem.noise if noise is None else noise, lift)
+                   noise, lift)
 
 
 def _weighted(problem: Problem, slope: np.ndarray) -> np.ndarray:
-    """Return delta-method weights for a target g(y) with |g'| = slope, scaled to mean one."""
+    """Return delta-method weights for a target g(y) with |g'| = slope."""
     w = 1.0 / np.maximum(np.abs(slope), 1e-300)
-    w = w if problem.weights is None else w * problem.weights
-    return w / w.mean()
+    return w if problem.weights is None else w * problem.weights
 
 
 def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray, loose: float) -> Iterator[Reduction]:

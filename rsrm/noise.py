@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rsrm.noisy_surrogate import fits
 from rsrm.problem import Problem
-from rsrm.surrogate import polynomial_errors
 
 ROWS = 3000
 EXACT = 1e-7
@@ -38,9 +38,10 @@ def noise_level(problem: Problem, rng: np.random.Generator) -> Noise:
     """
     if problem.n_rows > ROWS:
         problem = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
-    errors = polynomial_errors(problem.X, problem.y)
-    if not len(errors):
+    curves = [np.array([error for _, error in found]) for _, _, found in fits(problem)]
+    if not curves:
         return Noise(1.0, False)
+    errors = min(curves, key=np.min)
     level = float(min(errors.min(), 1.0))
     turned = len(errors) > 2 and errors[-1] > TURNED * level and errors[0] > 0
     return Noise(level, bool(level > EXACT and turned and level < 0.5 and problem.n_rows >= FEW))

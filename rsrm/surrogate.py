@@ -120,7 +120,7 @@ class Columns:
         return (u - self.low[:, None]) * slope - 1.0, np.where(log, slope / np.where(log, X, 1.0), slope)
 
 
-def _chebyshev(u: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray]:
+def chebyshev(u: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray]:
     """Return T_k(u) and T_k'(u) for k = 0 .. degree, each float64[degree + 1, ...]."""
     t = np.ones((degree + 1, *u.shape))
     d = np.zeros_like(t)
@@ -157,18 +157,18 @@ class Surrogate:
     def gradient(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return values float64[R] and gradient float64[D, R] of the transformed target with respect to X."""
         u, du = self.columns.map(X)
-        t, d = _chebyshev(u, self.degree)
+        t, d = chebyshev(u, self.degree)
         powers = multi_indices(X.shape[0], self.degree)
-        values = self.coefficients @ _products(t, powers)
+        values = self.coefficients @ products(t, powers)
         out = np.empty_like(X)
         for i in range(X.shape[0]):
             mixed = t.copy()
             mixed[:, i] = d[:, i]
-            out[i] = (self.coefficients @ _products(mixed, powers)) * du[i]
+            out[i] = (self.coefficients @ products(mixed, powers)) * du[i]
         return values, out
 
 
-def _products(t: np.ndarray, powers: np.ndarray) -> np.ndarray:
+def products(t: np.ndarray, powers: np.ndarray) -> np.ndarray:
     """Return prod_i t[powers[:, i], i], float64[T, R], from t float64[degree + 1, D, R]."""
     out = t[powers[:, 0], 0]
     for i in range(1, powers.shape[1]):
@@ -191,29 +191,6 @@ def _least_squares(basis: np.ndarray, right: np.ndarray) -> np.ndarray:
     for _ in range(2):
         solution += cho_solve(factor, basis @ (right - basis.T @ solution), check_finite=False)
     return solution
-
-
-def polynomial_errors(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the relative error on held-out rows of polynomials of degree 1, 2, ..., float64[degrees].
-
-    Parameters
-    ----------
-    X : float64[D, R]
-    y : float64[R]
-    """
-    n = X.shape[1]
-    held = np.arange(n) % 4 == 3
-    degree = best_degree(X.shape[0], int((~held).sum()), TERMS[0])
-    if degree < 1 or (X.max(1) <= X.min(1)).any() or np.std(y) == 0:
-        return np.empty(0)
-    basis = _products(_chebyshev(Columns.choices(X)[-1].map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
-    right = ((y - y.mean()) / np.std(y))[:, None]
-    errors = []
-    for d in range(1, degree + 1):
-        part = basis[:n_terms(X.shape[0], d)]
-        solution = _least_squares(part[:, ~held], right[~held])
-        errors.append(float(np.sqrt(np.mean((part[:, held].T @ solution - right[held]) ** 2))))
-    return np.array(errors)
 
 
 def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: int | None = None) -> Surrogate | None:
@@ -265,7 +242,7 @@ def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None, limit: in
     unit = np.maximum(np.minimum(np.std(right[held], axis=0), _spread(right)), 1e-300)
     best = None
     for columns in Columns.choices(X):
-        basis = _products(_chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
+        basis = products(chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
         for d in range(degree, 0, -1):
             # Terms are ordered by degree: a smaller model is a leading block of the same matrix.
             if d < degree and (best is None or best.error < SMOOTH or d not in (1, 2, 3, 5)):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from rsrm import RSRM
+from rsrm.explore import children
 from rsrm.library import Library
 from rsrm.noise import noise_level
+from rsrm.noisy_surrogate import fit_noisy_surrogate
 from rsrm.problem import Problem
 
 LAWS = {
@@ -45,6 +47,25 @@ def test_data_without_any_signal_give_an_upper_bound_only():
 def test_a_constant_column_leaves_the_level_open():
     p = Problem(np.ones((1, 200)), np.arange(200.0), Library(1, ("add",), True))
     assert noise_level(p, np.random.default_rng(0)) == (1.0, False)
+
+
+def test_reductions_that_are_right_keep_the_noise_and_wrong_ones_do_not():
+    rng = np.random.default_rng(3)
+    X = rng.uniform(1.0, 3.0, (3, 3000))
+    y = X[0] * np.exp(-X[1] * X[2])
+    sigma = 0.02 * np.std(y)
+    p = Problem(X, y + sigma * rng.normal(size=3000), Library(3, ("add", "sub", "mul", "div", "exp"), True), noise=0.02)
+    model = fit_noisy_surrogate(p, 0.02)
+    assert model.error == pytest.approx(0.02, rel=0.1)
+    confirmed = {c[0].text: c for c in children(p, model, rng, 0.02) if c is not None}
+    factor, merge = confirmed["factor log(x0)**1"], confirmed["merge log(x1) +1 log(x2)"]
+    assert not any(t.startswith(("merge id(x0)", "merge log(x0) -", "drop")) for t in confirmed)
+    # A divided target has another noise on every row; the weights bring it back to the user's.
+    for reduction, child, child_model in (factor, merge):
+        assert child_model.error == pytest.approx(0.02, rel=0.1), reduction.text
+        shape = y / X[0] if reduction is factor[0] else y
+        residual = (child.y - shape) * (1.0 if child.weights is None else child.weights)
+        assert np.std(residual) / np.std(child.y) == pytest.approx(child.noise, rel=0.05)
 
 
 @pytest.mark.parametrize("noise", [1e-3, 1e-1])
