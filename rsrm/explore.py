@@ -14,7 +14,7 @@ import numpy as np
 
 from rsrm.expression import Expression
 from rsrm.forms import Reduction, propose
-from rsrm.noisy_surrogate import fit_noisy_surrogate
+from rsrm.noisy_surrogate import back_transformed, fit_noisy_surrogate
 from rsrm.problem import Problem
 from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate, undone
 
@@ -50,8 +50,10 @@ def children(problem: Problem, surrogate: Surrogate, rng,
     if len(inner) < 40:
         inner = np.flatnonzero(known)
     rows = np.sort(rng.choice(inner, min(TEST_ROWS, len(inner)), replace=False))
-    gradient = undone(surrogate.gradient(problem.X[:, rows])[1], problem.y[rows], surrogate.transform)
-    proposals = sorted(propose(problem, rows, gradient, LOOSE if good else LOOSE_POOR), key=lambda r: r.cost)
+    values, gradient = surrogate.gradient(problem.X[:, rows])
+    y = problem.y[rows] if noise == 0 else back_transformed(values, problem.y[rows], surrogate.transform)
+    gradient = undone(gradient, y, surrogate.transform)
+    proposals = sorted(propose(problem, rows, y, gradient, LOOSE if good else LOOSE_POOR), key=lambda r: r.cost)
     found = tried = 0
     for proposal in proposals:
         if found >= CHILDREN or tried >= (TRIED if good else TRIED_POOR):

@@ -203,7 +203,8 @@ def _weighted(problem: Problem, slope: np.ndarray) -> np.ndarray:
     return w if problem.weights is None else w * problem.weights
 
 
-def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray, loose: float) -> Iterator[Reduction]:
+def propose(problem: Problem, rows: np.ndarray, y: np.ndarray, gradient: np.ndarray,
+            loose: float) -> Iterator[Reduction]:
     """Yield the reductions that the gradient of y supports.
 
     Parameters
@@ -211,12 +212,14 @@ def propose(problem: Problem, rows: np.ndarray, gradient: np.ndarray, loose: flo
     problem : Problem
     rows : int64[S]
         Rows at which the gradient is known.
+    y : float64[S]
+        The target there, freed of noise as far as it can be.
     gradient : float64[D, S]
         dy / dx_i there.
     loose : float
         Tests with a relative spread above this are not proposed.
     """
-    X, y = problem.X[:, rows], problem.y[rows]
+    X = problem.X[:, rows]
     D = problem.n_variables
     with np.errstate(all="ignore"):
         pull = np.abs(gradient) * np.std(problem.X, axis=1)[:, None]
@@ -244,7 +247,9 @@ def _separations(problem: Problem, i: int, y, gradient, slopes, loose: float) ->
         return
     for form, slope in zip(FORMS, slopes, strict=True):
         if form.logarithmic and not (y == 0).any():
-            p, spread = proportion(gradient / y / slope, np.ones_like(y))
+            # Exact data count relative to y, noisy data where y stands out of the noise.
+            p, spread = (proportion(gradient / y / slope, np.ones_like(y)) if problem.noise == 0 else
+                         proportion(gradient / slope, y))
             p = simple(p, spread)
             if spread < loose and abs(p) <= 8:
                 yield Reduction("factor", spread, spread + form.cost / 5 + _odd(p), (i,), f"factor {form.name}(x{i})**{p:g}",

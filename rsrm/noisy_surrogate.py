@@ -32,6 +32,19 @@ def _slope(y: np.ndarray, transform: str) -> np.ndarray:
     return np.ones(len(y))
 
 
+def back_transformed(t: np.ndarray, y: np.ndarray, transform: str) -> np.ndarray:
+    """Return y from the model's value of the transformed target, with the sign of y where the transform forgets it."""
+    with np.errstate(all="ignore"):
+        match transform:
+            case "log":
+                return np.sign(y) * np.exp(np.minimum(t, 700.0))
+            case "inverse":
+                return 1.0 / t
+            case "square":
+                return np.sign(y) * np.sqrt(np.maximum(t, 0.0))
+    return t
+
+
 def _degree(n_variables: int, rows: int) -> int:
     limit = min(MAX_TERMS, rows / ROWS_PER_TERM)
     degree = 0
@@ -52,6 +65,7 @@ def fits(problem: Problem) -> Iterator[tuple[Columns, str, list[tuple[np.ndarray
     top = _degree(X.shape[0], int((~held).sum()))
     if top < 1 or (X.max(1) <= X.min(1)).any() or not np.std(y) > 0:
         return
+    span = np.ptp(y)
     given = np.ones(n) if problem.weights is None else problem.weights
     for columns in Columns.choices(X):
         basis = products(chebyshev(columns.map(X)[0], top)[0], multi_indices(X.shape[0], top))
@@ -72,8 +86,9 @@ def fits(problem: Problem) -> Iterator[tuple[Columns, str, list[tuple[np.ndarray
                     c = cho_solve(cho_factor(gram[:k, :k], check_finite=False), right[:k], check_finite=False)
                 except LinAlgError:
                     break
-                r = (basis[:k, held].T @ c - t[held]) * w[held]
-                error = float(np.sqrt(np.mean(r * r)))
+                # Judged as y: a linearized error vanishes on rows where y is nearly zero, whatever the model says.
+                r = np.clip(back_transformed(basis[:k, held].T @ c, y[held], name) - y[held], -span, span) * given[held]
+                error = float(np.sqrt(np.mean(r * r)) / np.std(y))
                 found.append((c, error if np.isfinite(error) else np.inf))
             if found:
                 yield columns, name, found
