@@ -3,8 +3,9 @@
 By hand, over any environment with token observations::
 
     env = gymnasium.make("rsrm/SymbolicRegression-v0", problem="Nguyen-7")
-    agent = DoubleQAgent(env.unwrapped.library, make_limits(env.unwrapped.library), seed=0)
+    agent = DoubleQAgent(env.unwrapped.library, env.unwrapped.limits, seed=0)
     observation, info = env.reset()
+    done = False
     while not done:
         action = agent.act(observation, info)
         observation, reward, done, _, info = env.step(action)
@@ -52,7 +53,7 @@ def plain_data(problem: Problem) -> Data:
 
 
 class RandomAgent:
-    """Draws uniformly among the legal actions.
+    r"""Draws uniformly among the legal actions: ``p(a) = mask_a / sum(mask)``.
 
     Parameters
     ----------
@@ -118,7 +119,16 @@ class RandomAgent:
 
 
 class DoubleQAgent(RandomAgent):
-    """Double Q-learning over (parent, sibling, depth, open slots); see :mod:`rsrm.agents.qlearning`."""
+    r"""Double Q-learning over s = (parent, sibling, depth, open slots); see :mod:`rsrm.agents.qlearning`.
+
+    Of two tables one, drawn at random and called A here, learns each step of an episode from the other (van Hasselt,
+    "Double Q-learning", NeurIPS 2010)::
+
+        Q_A(s, a) += alpha * (Q_B(s', argmax_a' Q_A(s', a')) - Q_A(s, a))       alpha * (R - Q_A(s, a)) at the end
+
+    Actions are drawn from ``softmax((Q_A + Q_B) / (2 temperature))`` over the legal ones, with probability `epsilon`
+    uniformly.
+    """
 
     epsilon, temperature, alpha = 0.1, 0.1, 0.1
     learns = True
@@ -127,7 +137,16 @@ class DoubleQAgent(RandomAgent):
 class MCTSAgent(RandomAgent):
     """Monte Carlo tree search with double Q-learning as prior and policy; see :mod:`rsrm.agents.mcts`.
 
-    The four phases are methods; replace one of them in a subclass and run the step-by-step face.
+    Selection takes the action of the largest ``(Q_mean + Q_best)/2 + c P(a) sqrt(N)/(1 + n_a)``, where Q_mean and
+    Q_best are the mean and the best reward below, N and n_a visits, and ``P = softmax(Q / temperature)`` comes from the
+    double-Q tables; simulation draws from the same softmax.
+
+    The four phases are methods; replace one of them in a subclass and run the step-by-step face::
+
+        class UniformSimulation(MCTSAgent):
+            def simulate(self, row, mask):
+                return int(choose(self.rng, self.q, row, mask, 1.0, 1.0))
+
     """
 
     policy = mcts.Policy(0.5, 0.1, 0.1, 0.1, 0.99, True)
@@ -206,6 +225,10 @@ class MCTSAgent(RandomAgent):
 
 class GeneticAgent(RandomAgent):
     """Steady-state evolution, one child an episode; see :mod:`rsrm.agents.genetic`.
+
+    Parents win tournaments of `tournament`; a child is bred by crossover with probability `crossover`, else by
+    mutation, and takes the place of the loser of a tournament of three if its reward is larger. Children that were
+    scored before are not scored again.
 
     The child is bred at the first step and then written token by token; a token that the environment does not allow is
     replaced by a random legal one, after which the rest of the episode is random.

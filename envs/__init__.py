@@ -1,7 +1,7 @@
 """Gymnasium environments of symbolic regression: ``gymnasium.make("rsrm/SymbolicRegression-v0", problem="Nguyen-7")``.
 
-``rsrm/SymbolicRegression-v0`` writes expressions token by token, ``rsrm/Reduction-v0`` makes problems smaller. Importing
-this package registers them; so does ``gymnasium.make("rsrm.envs:rsrm/SymbolicRegression-v0")``.
+``rsrm/SymbolicRegression-v0`` writes expressions token by token, ``rsrm/Reduction-v0`` makes problems smaller.
+Importing this package registers them; so does ``gymnasium.make("rsrm.envs:rsrm/SymbolicRegression-v0")``.
 """
 
 import importlib

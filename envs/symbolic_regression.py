@@ -10,6 +10,7 @@ from rsrm import grammar
 from rsrm.envs import episodes as ep
 from rsrm.envs.definition import Definition, ListedSpec
 from rsrm.envs.text import draft_text, final_text
+from rsrm.expression import Expression, expand, expanded_length
 
 
 class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
@@ -157,6 +158,22 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     def library(self):
         """The alphabet, promoted operators included."""
         return self._definition.library
+
+    @property
+    def limits(self) -> grammar.Limits:
+        """What expressions must keep to, as the agents of :mod:`rsrm.agents` take it."""
+        return self._definition.limits
+
+    @property
+    def expression(self) -> Expression | None:
+        """The finished expression with its constants, or None while an episode runs or if it ended otherwise."""
+        if self._episode.status[0] != ep.COMPLETE:
+            return None
+        tokens, library = self._prefix(), self.library
+        written = np.empty(expanded_length(tokens, len(tokens), library.tables), np.int16)
+        expand(tokens, len(tokens), library.tables, written)
+        n = np.count_nonzero(written == library.constant)
+        return Expression(written, self._episode.final.constants[0, :n].copy(), library)
 
     def action_masks(self) -> np.ndarray:
         """Return which actions are legal now, int8[K]; the name is that of sb3-contrib."""

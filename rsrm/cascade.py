@@ -17,6 +17,7 @@ from rsrm.bank_stages import bank_candidates
 from rsrm.direct import STAGES
 from rsrm.explore import explore
 from rsrm.expression import Expression
+from rsrm.guest import guest
 from rsrm.noise import EXACT, noise_level
 from rsrm.problem import Problem
 
@@ -24,7 +25,7 @@ SMALL_BANK = ((4_000, 400),)
 LARGE_BANK = ((200_000, 2_000),)
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
-SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0}
+SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 CHEAP = 6
 """Direct stages that exact data pass before anybody asks for noise."""
@@ -51,7 +52,7 @@ def close(problem: Problem, deadline: float, rng, deep: bool = False) -> Iterato
 
 
 def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
-           count: Callable[[int], None], loss: Callable[[], float]) -> Iterator[tuple[str, Iterator]]:
+           count: Callable[[int], None], loss: Callable[[], float], agent=None) -> Iterator[tuple[str, Iterator]]:
     """Yield (name, iterator of expressions or None) in the order in which they run.
 
     Parameters
@@ -66,12 +67,17 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         Told the number of expressions that compiled rounds have scored.
     loss : callable
         Returns the least NRMSE found so far: an upper bound on the noise.
+    agent : Agent or type, optional
+        One more source: see :func:`rsrm.guest.guest`.
     """
+    guests = {} if agent is None else {"agent": guest(problem, agent, limits, deadline, rng, count)}
+    for name, source in guests.items():  # whoever brings an agent wants to see it play, however short the search
+        yield name, _turn(source)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])
     noise = noise_level(problem, rng)
     if noise.certain:
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
-        yield from _noisy_stages(problem, limits, deadline, rng, count, loss, noise.level)
+        yield from _noisy_stages(problem, limits, deadline, rng, count, loss, noise.level, guests)
         return
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:])
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
@@ -86,13 +92,13 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "reductions": reductions,
         "noisy": perhaps,
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
-    }
+    } | guests
     yield from _in_turns(sources, deadline)
 
 
 def _noisy_stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
                   count: Callable[[int], None], loss: Callable[[], float],
-                  level: float) -> Iterator[tuple[str, Iterator]]:
+                  level: float, guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
     """Yield the stages for data that are known to be noisy."""
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 0.5)
@@ -108,7 +114,7 @@ def _noisy_stages(problem: Problem, limits: dict, deadline: float, rng: np.rando
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),
-    }, deadline)
+    } | guests, deadline)
 
 
 def _in_turns(sources: dict[str, Iterator], deadline: float) -> Iterator[tuple[str, Iterator]]:

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from rsrm import search as _search
+from rsrm.agents.playing import check_agent
 from rsrm.evaluate import values
 from rsrm.export import infix, to_latex, to_sympy
 from rsrm.grammar import make_limits
@@ -57,6 +58,11 @@ class RSRM(RegressorMixin, BaseEstimator):
         Independent populations; results depend on it and on the seed, never on `n_jobs`.
     n_jobs : int, optional
         Islands run at the same time, through joblib.
+    agent : rsrm.agents.Agent or type, optional
+        An agent of your own as one more source of the search: an object with ``act(observation, info)``,
+        ``learn(reward, terminated)`` and ``reset(seed)`` that plays ``rsrm/SymbolicRegression-v0`` (observations are
+        tokens), or a class whose instances are made by ``agent(library, limits, seed)``. It gets the first turn
+        and then a share of the time, as long as no exact law is known.
     random_state : int, RandomState or None
         Same seed, same equations (as long as `max_time` does not cut the search at another point).
     warm_start : bool
@@ -95,7 +101,8 @@ class RSRM(RegressorMixin, BaseEstimator):
 
     def __init__(self, *, operators=DEFAULT_OPERATORS, constants=True, max_size=40, max_depth=12, max_constants=10,
                  nested_constraints=None, loss="nrmse", model_selection="best", max_time=60, max_evals=None,
-                 target_nrmse=1e-8, n_islands=1, n_jobs=None, random_state=None, warm_start=False, verbose=0):
+                 target_nrmse=1e-8, n_islands=1, n_jobs=None, agent=None, random_state=None, warm_start=False,
+                 verbose=0):
         self.operators = operators
         self.constants = constants
         self.max_size = max_size
@@ -109,6 +116,7 @@ class RSRM(RegressorMixin, BaseEstimator):
         self.target_nrmse = target_nrmse
         self.n_islands = n_islands
         self.n_jobs = n_jobs
+        self.agent = agent
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -174,11 +182,14 @@ class RSRM(RegressorMixin, BaseEstimator):
             raise ValueError(f"max_constants: must not be negative, got {self.max_constants!r}")
         if self.max_evals is not None and self.max_evals < 1:
             raise ValueError(f"max_evals: must be at least 1 or None, got {self.max_evals!r}")
+        if self.agent is not None:
+            check_agent(self.agent)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         return _search.Options(
             max_time=float(self.max_time), max_evals=self.max_evals, target_nrmse=float(self.target_nrmse),
             max_size=int(self.max_size), max_depth=int(self.max_depth), max_constants=int(self.max_constants),
-            nested_constraints=self.nested_constraints, n_islands=int(self.n_islands), n_jobs=self.n_jobs, seed=seed)
+            nested_constraints=self.nested_constraints, n_islands=int(self.n_islands), n_jobs=self.n_jobs, seed=seed,
+            agent=self.agent)
 
     @staticmethod
     def _weights(sample_weight, n_rows: int) -> np.ndarray | None:

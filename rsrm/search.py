@@ -53,6 +53,7 @@ class Options:
     n_islands: int = 1
     n_jobs: int | None = None
     seed: int | None = None
+    agent: object = None
 
 
 @dataclass
@@ -114,7 +115,8 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
                   nested_constraints=options.nested_constraints)
     for expression in _baseline(problem):  # whatever happens next, there is an answer
         refiner.consider(expression, "baseline", state.elapsed)
-    for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss):
+    for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss,
+                                    options.agent):
         state.stage = name
         for expression in expressions:
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:
