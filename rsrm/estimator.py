@@ -18,6 +18,7 @@ from rsrm.library import Library
 from rsrm.primitives import DEFAULT_OPERATORS, check_operators
 from rsrm.problem import Problem
 from rsrm.selection import Candidate
+from rsrm.warmup import compile_kernels
 
 SELECTIONS = ("best", "accuracy", "score")
 
@@ -49,7 +50,7 @@ class RSRM(RegressorMixin, BaseEstimator):
     model_selection : {"best", "accuracy", "score"}
         "best": least description length; "accuracy": least loss; "score": steepest fall of the log loss on the front.
     max_time : float
-        Seconds of wall clock.
+        Seconds of wall clock, without the time to compile on the first use (:attr:`compile_time_`).
     max_evals : int, optional
         Largest number of scored expressions.
     target_nrmse : float
@@ -82,6 +83,8 @@ class RSRM(RegressorMixin, BaseEstimator):
     time_to_best_ : float
         Seconds after which the chosen equation was first seen.
     history_ : list of (seconds, nrmse, complexity)
+    compile_time_ : float
+        Seconds spent on compilation before the search began; 0 except in the first fit ever.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only if X has column names.
@@ -155,6 +158,7 @@ class RSRM(RegressorMixin, BaseEstimator):
             X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
             weights = None if (weights == weights[0]).all() else np.sqrt(weights / weights.mean())
         problem = Problem(np.ascontiguousarray(X.T), y, library, weights)
+        self.compile_time_ = compile_kernels()
         state = self._warm_state(problem)
         try:
             for state in self._progress(_search.search(problem, options, state), options):

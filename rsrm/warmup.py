@@ -1,0 +1,111 @@
+"""Compilation of all kernels of a search before its clock starts, once per machine and state of the sources."""
+
+import sys
+import time
+
+import numpy as np
+from numba.core import config, event
+
+from rsrm._cache import is_complete, set_complete
+from rsrm.agents.island import Island
+from rsrm.bank import Bank
+from rsrm.expression import apply, number, variable
+from rsrm.constants import fit, fit_constants, workspace
+from rsrm.library import Library
+from rsrm.matching import match_pairs, match_products, orthonormal, scan_single
+from rsrm.matching_kernels import distinct_projections, join_products
+from rsrm.evaluate import values
+from rsrm.objective import Objective
+from rsrm.primitives import DEFAULT_OPERATORS
+from rsrm.problem import Problem
+
+EVALUATIONS = 30
+"""Expressions scored by each agent; one would do."""
+
+
+class _Notice(event.Listener):
+    """Says on the standard error stream what is being compiled, once something is."""
+
+    def __init__(self):
+        self.step = ""
+        self.said = ""
+
+    def on_start(self, event):
+        if self.step != self.said:
+            self.write(f"{', ' if self.said else 'rsrm: compiling (once per machine): '}{self.step}")
+            self.said = self.step
+
+    def on_end(self, event):
+        pass
+
+    def write(self, text):
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def compile_kernels() -> float:
+    """Compile what a search needs, or nothing if that was done before; return the seconds it took.
+
+    What is compiled, and for how long, is shown on one line of the standard error stream.
+    """
+    if config.DISABLE_JIT or is_complete():
+        return 0.0
+    began = time.perf_counter()
+    notice = _Notice()
+    problem = _small_problem()
+    with event.install_listener("numba:compile", notice):
+        for notice.step, step in (("evaluator", _evaluator), ("constants", _constants), ("bank", _bank),
+                                  ("matching", _matching), ("genetic refinement", _genetic), ("tree search", _tree)):
+            step(problem)
+    set_complete()
+    seconds = time.perf_counter() - began
+    if notice.said:
+        notice.write(f": {seconds:.0f} s\n")
+    return seconds
+
+
+def _small_problem() -> Problem:
+    """Return 100 rows of a target that no stage of the warm-up hits."""
+    rng = np.random.default_rng(0)
+    return Problem(rng.uniform(1.0, 2.0, (2, 100)), rng.standard_normal(100), Library(2, DEFAULT_OPERATORS))
+
+
+def _evaluator(problem):
+    expression = variable(problem.library, 0)
+    Objective(problem).score(expression)
+    values(expression, problem.X.T)
+
+
+def _constants(problem):
+    library = problem.library
+    expression = apply(library, "add", variable(library, 0), number(library, 2.0))
+    fit(expression, problem.X, problem.y, n_starts=1, max_iter=1)
+    n, start = len(expression.expanded), expression.constants
+    fit_constants(expression.expanded, n, start, problem.X, problem.y, np.empty(0), library.tables, 1, np.empty(1),
+                  workspace(n, 1, problem.n_rows))
+
+
+def _bank(problem):
+    bank = Bank.enumerate(problem.X, problem.library, max_entries=200, rng=np.random.default_rng(0))
+    bank.find(bank.values[0])
+
+
+def _matching(problem):
+    bank = Bank.enumerate(problem.X, problem.library, max_entries=20, rng=np.random.default_rng(0))
+    U, store = bank.values, bank.store
+    basis = orthonormal(np.ones((1, U.shape[1])))
+    targets, weights = U[:1] / np.linalg.norm(U[0]), np.ones(U.shape[1])
+    scan_single(U, None, basis, targets, 2)
+    match_pairs(U, targets, 2)
+    match_products(U, U, targets[0], weights, 2, True)
+    distinct_projections(U, len(U), basis, store.probes, np.empty(U.shape), np.empty(len(U), np.int64))
+    join_products(U, 0, 1, targets[0], store.key, store.table, store.probes, np.empty((4, 3), np.int64))
+
+
+def _genetic(problem):
+    Island.create(problem, use_mcts=False).round(evaluations=EVALUATIONS)
+
+
+def _tree(problem):
+    Island.create(problem, use_genetic=False).round(evaluations=EVALUATIONS)
