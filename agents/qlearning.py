@@ -120,7 +120,7 @@ def learn_path(rng, q, rows, actions, steps, gain, alpha):
         q[a, rows[k], actions[k]] += alpha * (goal - q[a, rows[k], actions[k]])
 
 
-@njit_leaf
+@njit  # no leaf: what writes out promoted operators allocates
 def run_episodes(rng, q, learn, epsilon, temperature, alpha, eta, mode, limits, tables, data, scratch, front, work,
                  gains):
     """Run ``len(gains)`` episodes; write their rewards into `gains`.
