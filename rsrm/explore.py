@@ -27,14 +27,16 @@ POOR = 1e-2
 """Above this error gradients say little: more proposals pass the tests, and the refit decides."""
 LOOSE, LOOSE_POOR = 0.3, 0.9
 TINY = 1e-9
-CHILDREN = 8
-TRIED, TRIED_POOR = 24, 48
+CHILDREN = 5
+TRIED, TRIED_POOR = 12, 20
+FORCED, SURE = ("drop", "factor"), 0.05
+"""Kinds of reductions after which no alternative is looked at, if the test and the refit leave no doubt."""
 HOPELESS, HOPELESS_FEW, MANY_ROWS = 0.9, 0.1, 200
 DEEP = 2.5
 
 
-def _model(problem: Problem, noise: float) -> Surrogate | None:
-    return fit_noisy_surrogate(problem, noise) if problem.noise > 0 else fit_surrogate(problem.X, problem.y)
+def _model(problem: Problem, noise: float, like: Surrogate | None = None) -> Surrogate | None:
+    return fit_noisy_surrogate(problem, noise) if problem.noise > 0 else fit_surrogate(problem.X, problem.y, like)
 
 
 def children(problem: Problem, surrogate: Surrogate, rng,
@@ -62,7 +64,7 @@ def children(problem: Problem, surrogate: Surrogate, rng,
         if child is None:
             continue
         tried += 1
-        model = _model(child, noise)
+        model = _model(child, noise, surrogate)
         if model is None:
             if np.std(child.y) <= 1e-9 * np.abs(np.mean(child.y)):
                 found += 1
@@ -75,6 +77,8 @@ def children(problem: Problem, surrogate: Surrogate, rng,
         if model.error <= max(worse * surrogate.error, TINY):
             found += 1
             yield proposal, child, model
+            if proposal.kind in FORCED and proposal.spread < SURE and model.error <= surrogate.error:
+                return  # nothing is lost by it, so that the alternatives need not be kept
         else:
             yield None
 

@@ -11,9 +11,10 @@ from functools import lru_cache
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-TERMS = (400, 1000)
+TERMS = (400, 700)
 """Terms of the model, and of a second, larger one where the first is not accurate."""
 MAX_DEGREE = 14
+ROWS_SPACED = 3
 ROWS_PER_TERM = 2.5
 TRIM = 0.07
 """Share of the rows left out at either end of y where the law has poles."""
@@ -144,6 +145,8 @@ class Surrogate:
         One of TRANSFORMS.
     lowest, highest : float
         Range of y on the rows that were fitted: the model knows nothing beyond.
+    limit, trimmed : int, bool
+        Bound on the number of terms, and whether the rows with extreme y were left out.
     """
 
     columns: Columns
@@ -153,6 +156,8 @@ class Surrogate:
     error: float
     lowest: float
     highest: float
+    limit: int = TERMS[0]
+    trimmed: bool = False
 
     def gradient(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return values float64[R] and gradient float64[D, R] of the transformed target with respect to X."""
@@ -193,47 +198,57 @@ def _least_squares(basis: np.ndarray, right: np.ndarray) -> np.ndarray:
     return solution
 
 
-def fit_surrogate(X: np.ndarray, y: np.ndarray, transforms=TRANSFORMS, degree: int | None = None) -> Surrogate | None:
-    """Fit the best model over `transforms`; rows at odd multiples of four are held out.
+def fit_surrogate(X: np.ndarray, y: np.ndarray, like: Surrogate | None = None) -> Surrogate | None:
+    """Fit the best model over TRANSFORMS; every fourth row is held out.
 
     Parameters
     ----------
     X : float64[D, R]
     y : float64[R]
-    transforms : sequence of str
-    degree : int, optional
-        Total degree; as large as the rows carry by default.
+    like : Surrogate, optional
+        Model of the problem that this one was reduced from: its size and its choice of rows are taken over, which saves
+        finding them again.
 
     Returns
     -------
     surrogate : Surrogate or None
         None where there are too few rows, or no transform is defined.
     """
+    if like is not None:
+        return _trimmed(X, y, like.limit) if like.trimmed else _spaced(X, y, like.limit)
     model = None
     for limit in TERMS:
-        # Rows beyond a few per term cost time and give nothing; the rows of a problem are in random or time order.
-        rows = np.arange(0, X.shape[1], max(1, X.shape[1] // (4 * limit)))
-        larger = _fit(X[:, rows], y[rows], transforms, degree, limit)
+        larger = _spaced(X, y, limit)
         if model is None or (larger is not None and larger.error < model.error):
             model = larger
-        if model is None or model.error < SMOOTH or 4 * limit > X.shape[1]:
+        if model is None or model.error < SMOOTH or ROWS_SPACED * limit > X.shape[1]:
             break
     if model is None or model.error < SMOOTH or X.shape[1] < 200:
         return model
     # Poles spoil a polynomial everywhere. Rows chosen by y alone leave all questions about the gradient as they are.
-    low, high = np.quantile(y, [TRIM, 1.0 - TRIM])
-    middle = np.flatnonzero((y >= low) & (y <= high))
-    trimmed = _fit(X[:, middle], y[middle], transforms, degree, TERMS[0])
+    trimmed = _trimmed(X, y, TERMS[0])
     return trimmed if trimmed is not None and trimmed.error < 0.5 * model.error else model
 
 
-def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None, limit: int) -> Surrogate | None:
+def _spaced(X: np.ndarray, y: np.ndarray, limit: int) -> Surrogate | None:
+    # Rows beyond a few per term cost time and give nothing; the rows of a problem are in random or time order.
+    rows = np.arange(0, X.shape[1], max(1, X.shape[1] // (ROWS_SPACED * limit)))
+    return _fit(X[:, rows], y[rows], limit, False)
+
+
+def _trimmed(X: np.ndarray, y: np.ndarray, limit: int) -> Surrogate | None:
+    low, high = np.quantile(y, [TRIM, 1.0 - TRIM])
+    middle = np.flatnonzero((y >= low) & (y <= high))
+    return _fit(X[:, middle], y[middle], limit, True)
+
+
+def _fit(X: np.ndarray, y: np.ndarray, limit: int, trimmed: bool) -> Surrogate | None:
     n = X.shape[1]
     held = np.arange(n) % 4 == 3
-    degree = best_degree(X.shape[0], int((~held).sum()), limit) if degree is None else degree
+    degree = best_degree(X.shape[0], int((~held).sum()), limit)
     if degree < 1 or (X.max(1) <= X.min(1)).any():
         return None
-    targets = [(name, transformed(y, name)) for name in transforms]
+    targets = [(name, transformed(y, name)) for name in TRANSFORMS]
     targets = [(name, t) for name, t in targets if t is not None and np.isfinite(t).all() and np.std(t) > 0]
     if not targets:
         return None
@@ -243,16 +258,18 @@ def _fit(X: np.ndarray, y: np.ndarray, transforms, degree: int | None, limit: in
     best = None
     for columns in Columns.choices(X):
         basis = products(chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
-        for d in range(degree, 0, -1):
-            # Terms are ordered by degree: a smaller model is a leading block of the same matrix.
-            if d < degree and (best is None or best.error < SMOOTH or d not in (1, 2, 3, 5)):
-                continue
+        d, fell = degree, True
+        while d >= 1 and fell:
+            # Under noise smaller models are better; terms are ordered by degree, so that one is a leading block.
             basis = basis[:n_terms(X.shape[0], d)]
             solution = _least_squares(basis[:, ~held], right[~held])
             errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0)) / unit
             k = int(np.argmin(errors))
-            if best is None or errors[k] < best.error:
+            fell = best is None or errors[k] < best.error
+            if fell:
                 name, t = targets[k]
                 best = Surrogate(columns, d, solution[:, k] * np.std(t), name, float(errors[k]),
-                                 float(y.min()), float(y.max()))
+                                 float(y.min()), float(y.max()), limit, trimmed)
+            fell = fell and best.error > SMOOTH
+            d = d // 2 if d > 3 else d - 1
     return best
