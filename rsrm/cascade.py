@@ -101,13 +101,14 @@ def _noisy_stages(problem: Problem, limits: dict, deadline: float, rng: np.rando
                   level: float, guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
     """Yield the stages for data that are known to be noisy."""
     told = replace(problem, noise=level)
-    yield "direct", direct_stages(told, deadline, rng, 0.5)
+    yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
     told = replace(problem, noise=min(loss(), level))
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
     for _ in range(8):
         yield "reductions", _turn(reductions)
     yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
+    yield "direct", direct_stages(told, deadline, rng, 4.0, STAGES[-1:])
     yield from _in_turns({
         "islands": islands(problem, reduced, limits, deadline, rng, count),
         "reductions": reductions,
@@ -140,8 +141,10 @@ def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expr
     if noise < EXACT:
         return
     problem = replace(problem, noise=noise)
-    yield from direct_stages(problem, deadline, rng, 0.5)
-    yield from chain(_reductions(problem, deadline, rng, []), bank_candidates(problem, deadline, rng, sizes=SMALL_BANK))
+    yield from direct_stages(problem, deadline, rng, 2.0, STAGES[:-1])
+    yield from _reductions(problem, deadline, rng, [])
+    yield from bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
+    yield from direct_stages(problem, deadline, rng, 4.0, STAGES[-1:])
 
 
 def _turn(source: Iterator, ended: list | None = None) -> Iterator[Expression | None]:

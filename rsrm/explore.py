@@ -58,7 +58,7 @@ def children(problem: Problem, surrogate: Surrogate, rng,
     proposals = sorted(propose(problem, rows, y, gradient, LOOSE if good else LOOSE_POOR), key=lambda r: r.cost)
     found = tried = 0
     for proposal in proposals:
-        if found >= CHILDREN or tried >= (TRIED if good else TRIED_POOR):
+        if found >= CHILDREN or tried >= (TRIED if good or noise > 0 else TRIED_POOR):
             return
         child = proposal.make()
         if child is None:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from rsrm.closing import column
 from rsrm.compose import snap
 from rsrm.constants import fit
 from rsrm.expression import Expression
 from rsrm.objective import Objective
-from rsrm.selection import Candidate, Pool
+from rsrm.selection import EXACT, Candidate, Pool
 from rsrm.simplify import simplify
 
 TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
@@ -68,26 +69,69 @@ class Refiner:
         return old if expression is old.expression else self._better(old, self._scored(expression, old))
 
     def _polished(self, old: Candidate) -> Candidate:
-        p = self.fit_problem
+        p, whole = self.fit_problem, self.objective.problem
         fitted, _ = fit(old.expression, p.X, p.y, p.weights, n_starts=0)
-        return self._better(old, self._scored(fitted, old))
+        best = self._better(old, self._scored(fitted, old))
+        if p is not whole and best.nrmse > EXACT and self._length(best) <= self._length(self.pool.best()):
+            # Noise is averaged over rows: the more of them, the closer the constants.
+            fitted, _ = fit(best.expression, whole.X, whole.y, whole.weights, n_starts=0)
+            best = self._better(best, self._scored(fitted, best))
+        return best
 
     def _recognized(self, old: Candidate) -> Candidate:
         """Replace constants by simple numbers, one at a time, where the description gets shorter."""
         best = old
-        for k in range(len(best.expression.constants)):
+        fixed = np.zeros(len(old.expression.constants), bool)
+        gram = self._gram(old) if old.nrmse > EXACT and len(fixed) > 1 else None
+        # Once one constant is right, those that leaned on it come closer to simple numbers: hence a second pass.
+        for k in (*range(len(fixed)), *range(len(fixed))):
             value = best.expression.constants[k]
+            if fixed[k]:
+                continue
             tried = {float(value)}
             for simple in (0.0, *(snap(value, tolerance) for tolerance in TOLERANCES)):
                 if simple in tried:
                     continue
                 tried.add(simple)
-                constants = best.expression.constants.copy()
-                constants[k] = simple
-                new = self._scored(Expression(best.expression.expanded, constants, best.expression.library), best)
+                new = min((self._scored(Expression(best.expression.expanded, c, best.expression.library), best)
+                           for c in self._moved(best.expression.constants, k, simple, fixed, gram)), key=self._length)
                 if self._length(new) < self._length(best):
-                    best = new
+                    best, fixed[k] = new, True
                     break
         if best is not old:
             self.pool.add(best)
         return best
+
+    @staticmethod
+    def _moved(constants: np.ndarray, k: int, value: float, fixed: np.ndarray, gram: np.ndarray | None):
+        """Yield the constants with the k-th set to `value`: the others as they are, and moved along to fit again."""
+        moved = constants.copy()
+        moved[k] = value
+        yield moved
+        others = ~fixed
+        others[k] = False
+        if gram is None or not others.any():
+            return
+        # Least squares of the linearized model: what is left of a step in one constant once the others follow.
+        follow = np.linalg.lstsq(gram[np.ix_(others, others)], gram[others, k] * (value - constants[k]), rcond=1e-12)[0]
+        moved = moved.copy()
+        moved[others] -= follow
+        yield moved
+
+    def _gram(self, candidate: Candidate) -> np.ndarray | None:
+        """Return J'J of the values with respect to the constants, float64[C, C], or None where it is not finite."""
+        p, e = self.fit_problem, candidate.expression
+        weights = 1.0 if p.weights is None else p.weights
+        columns = []
+        for k, c in enumerate(e.constants):
+            step = 1e-6 * max(abs(c), 1e-6)
+            ends = []
+            for sign in (1.0, -1.0):
+                shifted = e.constants.copy()
+                shifted[k] += sign * step
+                ends.append(column(Expression(e.expanded, shifted, e.library), p.X))
+            if any(v is None for v in ends):
+                return None
+            columns.append((ends[0] - ends[1]) / (2.0 * step) * weights)
+        J = np.array(columns)
+        return J @ J.T if np.isfinite(J).all() else None

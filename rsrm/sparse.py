@@ -24,6 +24,8 @@ from rsrm.terms import Terms, compose_sum, presentable, subset
 
 MAX_ROWS = 400
 """Rows used by the linear algebra."""
+NOISY_ROWS = 2400
+"""Rows used under noise, which correlated terms need many of."""
 SPAN = 240
 """Columns of the dictionary that targets are projected on."""
 SMALL = 600
@@ -152,7 +154,7 @@ def noisy_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     """Yield sums of terms chosen by backward elimination and description length, for y and its transforms."""
     if problem.noise == 0 or problem.n_rows < 12 or np.ptp(problem.y) == 0:
         return
-    part = subset(problem, 2 * MAX_ROWS, rng)
+    part = subset(problem, NOISY_ROWS, rng)
     for functions in ((), ("sin", "cos"), FUNCTIONS):
         terms = dictionary(part, min(120, part.n_rows // 4), functions)
         for target in targets(part):

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from rsrm import RSRM
+from rsrm.closing import column
 from rsrm.explore import children
+from rsrm.export import parse
 from rsrm.library import Library
 from rsrm.noise import noise_level
 from rsrm.noisy_surrogate import fit_noisy_surrogate
+from rsrm.objective import Objective
 from rsrm.problem import Problem
+from rsrm.refine import Refiner
+from rsrm.selection import Pool
 
 LAWS = {
     "product": lambda x: x[0] * x[1] / (x[0] + x[1]),
@@ -75,3 +80,13 @@ def test_a_law_is_recovered_from_noisy_rows(noise):
     X = np.random.default_rng(1).uniform(1.0, 3.0, (100, 2))
     truth = LAWS["product"](X.T)
     assert np.abs(model.predict(X) - truth).max() < 0.02 * noise * np.std(truth)
+
+
+def test_constants_that_lean_on_each_other_are_recognized_together():
+    rng = np.random.default_rng(5)
+    x = rng.uniform(1.0, 2.0, (1, 4000))
+    y = (1.0 + 2.0 * x[0] / 3.0) / (1.0 - x[0] / 3.0)
+    p = Problem(x, y + 0.01 * np.std(y) * rng.normal(size=4000), Library(1, ("add", "sub", "mul", "div"), True))
+    pool = Pool(p.n_rows)
+    found = Refiner(Objective(p), pool, rng).consider(parse("(0.672*x0 + 1.0)/(1.0 - 0.331*x0)", p.library))
+    assert np.allclose(column(found.expression, p.X), y, rtol=1e-9, atol=0.0)
