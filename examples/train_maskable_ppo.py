@@ -75,7 +75,7 @@ def main(problem="Nguyen-7", steps=50_000):
     recorder, start = Recorder(), time.perf_counter()
     envs = DummyVecEnv([lambda: make(problem)] * COPIES)
     model = MaskablePPO("MlpPolicy", envs, n_steps=128, batch_size=512, n_epochs=6, learning_rate=1e-3, gamma=1.0,
-                        gae_lambda=1.0, ent_coef=0.1, seed=0, device="cpu")
+                        gae_lambda=1.0, ent_coef=0.02, seed=0, device="cpu")
     model.learn(int(steps), callback=recorder)
     learned = np.array(recorder.rewards)
     random = random_rewards(problem, min(len(learned), 5000))
