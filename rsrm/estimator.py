@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from rsrm import search as _search
 from rsrm.agents.playing import check_agent
@@ -161,8 +162,11 @@ class RSRM(RegressorMixin, BaseEstimator):
         self.compile_time_ = compile_kernels()
         state = self._warm_state(problem)
         try:
-            for state in self._progress(_search.search(problem, options, state), options):
-                pass
+            # The matrices are small: threads of BLAS cost more than they give, and on a busy machine, where they wait
+            # for each other, a hundred times as much, which no deadline foresees.
+            with threadpool_limits(1, "blas"):
+                for state in self._progress(_search.search(problem, options, state), options):
+                    pass
         except KeyboardInterrupt:
             if state is None or state.best is None:
                 raise
