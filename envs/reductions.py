@@ -69,7 +69,8 @@ class Node:
         """Return the node of a problem with at most `n_slots` proposals."""
         proposals = []
         if surrogate is not None:
-            proposals = list(islice(children(problem, surrogate, np.random.default_rng(0)), n_slots))
+            found = (child for child in children(problem, surrogate, np.random.default_rng(0)) if child is not None)
+            proposals = list(islice(found, n_slots))
         return cls(problem, surrogate, proposals)
 
     def close(self, name: str, pool: Pool, refiner: Refiner) -> Candidate | None:
