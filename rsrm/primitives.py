@@ -79,7 +79,7 @@ BY_OPCODE = {p.opcode: p for p in PRIMITIVES}
 LITERALS = (1.0, 2.0, float(np.pi))
 LITERAL_NAMES = ("1", "2", "pi")
 
-DEFAULT_OPERATORS = ("add", "sub", "mul", "div", "sqrt", "exp", "log", "sin", "cos")
+DEFAULT_OPERATORS = ("add", "sub", "mul", "div", "sqrt", "exp", "log", "sin", "cos", "asin", "acos", "tanh", "abs")
 
 
 def check_operators(operators) -> tuple[str, ...]:
