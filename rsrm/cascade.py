@@ -6,11 +6,14 @@ the token-level agents, which play on the user's problem and on the reduced prob
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from rsrm.agents.island import Island
 from rsrm.bank_stages import bank_candidates
@@ -39,20 +42,29 @@ ARMS = 5
 def direct_stages(problem: Problem, deadline: float, rng, each: float, chosen=STAGES) -> Iterator[Expression | None]:
     """Yield from the closed-form solvers, cheap ones first, `each` for so many seconds at most."""
     for stage in chosen:
-        yield from stage(problem, min(deadline, time.perf_counter() + each), rng)
+        yield from _guarded(stage(problem, min(deadline, time.perf_counter() + each), rng), stage.__name__)
         yield None
+
+
+def _guarded(source: Iterator, name: str) -> Iterator[Expression | None]:
+    """Yield from `source`; if its numerics give up on odd data, say so and let the other stages go on."""
+    try:
+        yield from source
+    except (ArithmeticError, ValueError) as error:  # LinAlgError is a ValueError
+        warnings.warn(f"stage {name} gave up on these data: {error}", RuntimeWarning, stacklevel=2)
 
 
 def close(problem: Problem, deadline: float, rng, deep: bool = False) -> Iterator[Expression | None]:
     """Yield expressions that close a reduced problem."""
     if not deep:
         yield from direct_stages(problem, deadline, rng, 0.5)
-    yield from bank_candidates(problem, min(deadline, time.perf_counter() + (4.0 if deep else 2.0)), rng,
-                               sizes=LARGE_BANK if deep else SMALL_BANK)
+    yield from _guarded(bank_candidates(problem, min(deadline, time.perf_counter() + (4.0 if deep else 2.0)), rng,
+                                        sizes=LARGE_BANK if deep else SMALL_BANK), "bank")
 
 
 def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
-           count: Callable[[int], None], loss: Callable[[], float], agent=None) -> Iterator[tuple[str, Iterator]]:
+           count: Callable[[int], None], loss: Callable[[], float], agent=None, n_islands: int = 1,
+           n_jobs: int | None = None) -> Iterator[tuple[str, Iterator]]:
     """Yield (name, iterator of expressions or None) in the order in which they run.
 
     Parameters
@@ -69,7 +81,11 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         Returns the least NRMSE found so far: an upper bound on the noise.
     agent : Agent or type, optional
         One more source: see :func:`rsrm.guest.guest`.
+    n_islands, n_jobs : int
+        See :func:`islands`.
     """
+    play = partial(islands, problem, limits=limits, deadline=deadline, rng=rng, count=count, n_islands=n_islands,
+                   n_jobs=n_jobs)
     guests = {} if agent is None else {"agent": guest(problem, agent, limits, deadline, rng, count)}
     for name, source in guests.items():  # whoever brings an agent wants to see it play, however short the search
         yield name, _turn(source)
@@ -77,7 +93,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     noise = noise_level(problem, rng)
     if noise.certain:
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
-        yield from _noisy_stages(problem, limits, deadline, rng, count, loss, noise.level, guests)
+        yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:])
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
@@ -88,7 +104,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "reductions", _turn(reductions)
         yield "noisy", _turn(perhaps)
     sources = {
-        "islands": islands(problem, reduced, limits, deadline, rng, count),
+        "islands": play(reduced),
         "reductions": reductions,
         "noisy": perhaps,
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
@@ -96,9 +112,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     yield from _in_turns(sources, deadline)
 
 
-def _noisy_stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
-                  count: Callable[[int], None], loss: Callable[[], float],
-                  level: float, guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
+def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: float, rng: np.random.Generator,
+                  loss: Callable[[], float], level: float, guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
     """Yield the stages for data that are known to be noisy."""
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
@@ -110,7 +125,7 @@ def _noisy_stages(problem: Problem, limits: dict, deadline: float, rng: np.rando
     yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
     yield "direct", direct_stages(told, deadline, rng, 4.0, STAGES[-1:])
     yield from _in_turns({
-        "islands": islands(problem, reduced, limits, deadline, rng, count),
+        "islands": play(reduced),
         "reductions": reductions,
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
@@ -133,7 +148,8 @@ def _in_turns(sources: dict[str, Iterator], deadline: float) -> Iterator[tuple[s
 
 
 def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterator[Expression | None]:
-    return explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng, reduced)
+    return _guarded(explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng, reduced),
+                    "reductions")
 
 
 def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:
@@ -161,36 +177,52 @@ def _turn(source: Iterator, ended: list | None = None) -> Iterator[Expression | 
 
 
 def islands(problem: Problem, reduced: list[tuple[float, Problem]], limits: dict, deadline: float,
-            rng: np.random.Generator, count: Callable[[int], None]) -> Iterator[Expression | None]:
+            rng: np.random.Generator, count: Callable[[int], None], n_islands: int,
+            n_jobs: int | None) -> Iterator[Expression | None]:
     """Yield what islands find on the user's problem and on the best reduced ones, one round at a time.
 
     Problems are chosen as in a bandit with upper confidence bounds: by how far a round lowered the log of the loss.
+    Every problem has ``n_islands`` islands, whose rounds run at the same time on ``n_jobs`` threads, or on whatever
+    backend ``joblib.parallel_config`` names. What they find depends on the seed and their number only.
     """
     seeds = np.random.SeedSequence(int(rng.integers(2**32)))
-    arms: list[tuple[Problem, Island]] = []
+    arms: list[tuple[Problem, list[Island]]] = []
     known: set[int] = set()
     gains, plays = [], []
-    while time.perf_counter() < deadline:
-        fresh = [problem] if not arms else [p for _, p in sorted(reduced, key=lambda r: r[0])[:ARMS]]
-        for p in fresh:
-            if len(arms) <= ARMS and id(p) not in known:
-                known.add(id(p))
-                arms.append((p, Island.create(_few_rows(p, rng, ISLAND_ROWS), seed=seeds.spawn(1)[0], **limits)))
-                gains.append(0.0)
-                plays.append(0)
-        bound = [np.inf if n == 0 else g / n + np.sqrt(2.0 * np.log(sum(plays)) / n)
-                 for g, n in zip(gains, plays, strict=True)]
-        k = int(np.argmax(bound))
-        p, island = arms[k]
-        before, scored = float(island.hall.errors.min()), island.n_evaluations
-        improved = island.round(evaluations=ROUND)
-        count(island.n_evaluations - scored)
-        after = float(island.hall.errors.min())
-        plays[k] += 1
-        gains[k] += min(1.0, np.log(before / max(after, 1e-15))) if np.isfinite(before) and after < before else 0.0
-        for expression, _ in sorted(improved, key=lambda e: e[1]):
-            yield p.lift(expression)
-        yield None
+    with Parallel(n_jobs=n_jobs, prefer="threads") as parallel:
+        while time.perf_counter() < deadline:
+            fresh = [problem] if not arms else [p for _, p in sorted(reduced, key=lambda r: r[0])[:ARMS]]
+            for p in fresh:
+                if len(arms) <= ARMS and id(p) not in known:
+                    known.add(id(p))
+                    few = _few_rows(p, rng, ISLAND_ROWS)
+                    arms.append((p, [Island.create(few, seed=s, **limits) for s in seeds.spawn(n_islands)]))
+                    gains.append(0.0)
+                    plays.append(0)
+            bound = [np.inf if n == 0 else g / n + np.sqrt(2.0 * np.log(sum(plays)) / n)
+                     for g, n in zip(gains, plays, strict=True)]
+            k = int(np.argmax(bound))
+            p, group = arms[k]
+            before, scored = _loss(group), sum(island.n_evaluations for island in group)
+            done = parallel(delayed(_round)(island) for island in group)
+            group[:] = [island for island, _ in done]
+            count(sum(island.n_evaluations for island in group) - scored)
+            after = _loss(group)
+            plays[k] += 1
+            gains[k] += min(1.0, np.log(before / max(after, 1e-15))) if np.isfinite(before) and after < before else 0.0
+            for expression, _ in sorted((e for _, improved in done for e in improved), key=lambda e: e[1]):
+                yield p.lift(expression)
+            yield None
+
+
+def _round(island: Island) -> tuple[Island, list]:
+    """Return the island after a round, which may have run in another process, and what it improved."""
+    improved = island.round(evaluations=ROUND)
+    return island, improved
+
+
+def _loss(group: list[Island]) -> float:
+    return min(float(island.hall.errors.min()) for island in group)
 
 
 def _few_rows(problem: Problem, rng: np.random.Generator, rows: int) -> Problem:

@@ -116,7 +116,7 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
     for expression in _baseline(problem):  # whatever happens next, there is an answer
         refiner.consider(expression, "baseline", state.elapsed)
     for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss,
-                                    options.agent):
+                                    options.agent, options.n_islands, options.n_jobs):
         state.stage = name
         for expression in expressions:
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:

@@ -1,0 +1,48 @@
+"""The order of the stages: islands, and stages that fail."""
+
+from itertools import islice
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from rsrm import cascade
+from rsrm.library import Library
+from rsrm.problem import Problem
+
+LIMITS = dict(max_size=12, max_depth=6, max_constants=3, nested_constraints=None)
+
+
+def problem():
+    x = np.random.default_rng(0).uniform(1.0, 3.0, (2, 40))
+    return Problem(x, np.cos(x[0] * x[1] + x[0] / 3.0) + x[1], Library(2))
+
+
+def found(n_islands, n_jobs):
+    """Return the first finds and the number of scored expressions of three rounds."""
+    counts = []
+    source = cascade.islands(problem(), [], LIMITS, perf_counter() + 60.0, np.random.default_rng(3), counts.append,
+                             n_islands, n_jobs)
+    expressions = []
+    while len(counts) < 3:
+        expressions += [e for e in islice(source, 1) if e is not None]
+    return expressions, counts
+
+
+def test_results_depend_on_the_number_of_islands_and_not_on_the_jobs():
+    alone, together = found(2, 1), found(2, 2)
+    assert alone[0] == together[0] and alone[1] == together[1]
+    assert found(1, 1)[1][0] < alone[1][0], "two islands score more than one in a round"
+
+
+def test_a_stage_that_gives_up_says_so_and_the_next_one_runs(monkeypatch):
+    def broken(problem, deadline, rng):
+        raise np.linalg.LinAlgError("SVD did not converge")
+        yield
+
+    def sound(problem, deadline, rng):
+        yield "found"
+
+    with pytest.warns(RuntimeWarning, match="broken gave up.*SVD"):
+        got = list(cascade.direct_stages(problem(), perf_counter() + 5.0, None, 1.0, (broken, sound)))
+    assert "found" in got
