@@ -113,7 +113,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
 
 
 def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: float, rng: np.random.Generator,
-                  loss: Callable[[], float], level: float, guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
+                  loss: Callable[[], float], level: float,
+                  guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
     """Yield the stages for data that are known to be noisy."""
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])

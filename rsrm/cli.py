@@ -13,7 +13,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, help="CSV file")
     parser.add_argument("--target", help="column to explain (default: the last one)")
     parser.add_argument("--features", help="columns it may depend on, separated by commas (default: all others)")
-    parser.add_argument("--time", type=float, default=60.0, metavar="S", help="seconds of search (default: %(default)g)")
+    parser.add_argument("--time", type=float, default=60.0, metavar="S",
+                        help="seconds of search (default: %(default)g)")
     parser.add_argument("--operators", default=",".join(DEFAULT_OPERATORS), metavar="LIST",
                         help=f"separated by commas, of: {' '.join(BY_NAME)} (default: %(default)s)")
     parser.add_argument("--no-constants", action="store_true", help="fit no numbers")
@@ -43,7 +44,8 @@ def _read(path: Path, target: str | None, features: str | None):
     names = [c for c in table.columns if c != target] if features is None else [f.strip() for f in features.split(",")]
     for option, name in [("target", target), *(("features", n) for n in names)]:
         if name not in table.columns:
-            raise ValueError(f"{option}: there is no column {name!r}; the file has {', '.join(map(str, table.columns))}")
+            known = ", ".join(map(str, table.columns))
+            raise ValueError(f"{option}: there is no column {name!r}; the file has {known}")
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise ValueError(f"{option}: column {name!r} holds values that are no numbers, "
                              f"e.g. {table[name].dropna().iloc[0]!r}; choose others with --features")

@@ -252,7 +252,8 @@ def _separations(problem: Problem, i: int, y, gradient, slopes, loose: float) ->
                          proportion(gradient / slope, y))
             p = simple(p, spread)
             if spread < loose and abs(p) <= 8:
-                yield Reduction("factor", spread, spread + form.cost / 5 + _odd(p), (i,), f"factor {form.name}(x{i})**{p:g}",
+                cost = spread + form.cost / 5 + _odd(p)
+                yield Reduction("factor", spread, cost, (i,), f"factor {form.name}(x{i})**{p:g}",
                                 lambda form=form, p=p: _factor(problem, i, keep, form, p))
         if form.logarithmic:
             continue

@@ -2,7 +2,7 @@
 
 Sums are flattened to ``c0 + sum c_k t_k`` and products to ``c prod b_k ** n_k`` (integer n_k), like terms and like
 bases are merged, numbers are folded, and the result is written back with allowed operators only. A number may stand
-for a fitted constant or a literal alike; the caller refits afterwards. What it does is exact where all parts are defined.
+for a fitted constant or a literal alike; the caller refits afterwards. The result is exact where all parts are defined.
 """
 
 from math import gcd, isfinite

@@ -90,8 +90,8 @@ def test_noisy_laws_come_close_to_the_noise():
     law = LAWS["affine"][0]
     p = problem(law, 2, noise=0.01, rows=400)
     clean = problem(law, 2, seed=5)
-    best = min((judge(clean, e).residual for e in
-                bank_candidates(p, time.perf_counter() + 20, np.random.default_rng(0), sizes=((2_000, 100),))))
+    best = min(judge(clean, e).residual for e in
+                bank_candidates(p, time.perf_counter() + 20, np.random.default_rng(0), sizes=((2_000, 100),)))
     assert best < 0.002
 
 
