@@ -163,8 +163,9 @@ class RSRM(RegressorMixin, BaseEstimator):
         state = self._warm_state(problem)
         try:
             # The matrices are small: threads of BLAS cost more than they give, and on a busy machine, where they wait
-            # for each other, a hundred times as much, which no deadline foresees.
-            with threadpool_limits(1, "blas"):
+            # for each other, a hundred times as much, which no deadline foresees. Candidates that overflow are judged
+            # by their values; NumPy's warnings would be about our trials and not about the user's data.
+            with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
                 for state in self._progress(_search.search(problem, options, state), options):
                     pass
         except KeyboardInterrupt:

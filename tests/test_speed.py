@@ -53,6 +53,8 @@ def test_gplearn_gets_the_same_expressions():
 
 @pytest.mark.parametrize("name", ["evaluator", "constants", "scaling"])
 def test_measurements_run_and_are_written(name, tmp_path, capsys):
+    if name == "evaluator":
+        pytest.importorskip("pyoperon")  # this measurement is a comparison
     parser = argparse.ArgumentParser()
     speed.add_arguments(parser)
     out = tmp_path / "speed.json"
