@@ -181,13 +181,6 @@ class Island:
         """Return the island's Pareto front, ``(expression, nrmse)`` by rising complexity."""
         return self.hall.pareto()
 
-    def inject(self, expressions) -> None:
-        """Hand expressions over the problem's library to the search: they become fragments for variation."""
-        known = set(self.fragments)
-        self.fragments += [e for e in expressions if e not in known and e.complexity <= self.max_size]
-        self.fragments = self.fragments[-64:]
-        self.alphabet = new_alphabet(self.problem.library, self.fragments, self.max_size)
-
     def _discover(self) -> None:
         """Promote and demote sub-trees: fragments for variation, tokens for the tree search."""
         self.n_discoveries = self.n_evaluations // DISCOVERY

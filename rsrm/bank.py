@@ -128,11 +128,6 @@ class Bank:
         return self.store.complexity[:len(self)]
 
     @property
-    def n_candidates(self) -> int:
-        """Number of sub-trees looked at so far."""
-        return int(self.store.count[1])
-
-    @property
     def is_number(self) -> np.ndarray:
         """Whether an entry is a number, bool[N]."""
         return (self.store.flags[:len(self)] & IS_NUMBER) != 0

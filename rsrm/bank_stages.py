@@ -18,7 +18,7 @@ import numpy as np
 from rsrm import compose
 from rsrm.bank import Bank
 from rsrm.closing import (
-    MONOMIAL_OUTER, Match, Target, close_linear, close_product, column, judge, product_expression, targets,
+    MONOMIAL_OUTER, Match, Target, close_linear, close_product, column, product_expression, targets,
 )
 from rsrm.dictionary import sums_of_products
 from rsrm.expression import Expression, variable
@@ -253,9 +253,3 @@ def explained(problem: Problem, expressions) -> np.ndarray:
             if norm > 1e-24 * np.sum(w * f * f) * np.sum(w * t.values**2):
                 scores[n] = max(scores[n], float(np.sum(w * a * b)**2 / norm))
     return scores
-
-
-def best_match(problem: Problem, expressions) -> Match | None:
-    """Return the expression with the smallest residual on all rows, or None if none is finite."""
-    judged = [m for m in (judge(problem, e) for e in expressions) if m is not None]
-    return min(judged, key=lambda m: m.residual, default=None)
