@@ -13,9 +13,10 @@ from itertools import count
 import numpy as np
 
 from rsrm.expression import Expression
-from rsrm.forms import Reduction, propose
+from rsrm.forms import Reduction
 from rsrm.noisy_surrogate import back_transformed, fit_noisy_surrogate
 from rsrm.problem import Problem
+from rsrm.proposals import propose
 from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate, undone
 
 TEST_ROWS = 300
