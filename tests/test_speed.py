@@ -51,14 +51,15 @@ def test_gplearn_gets_the_same_expressions():
     assert np.mean(close) > 0.7  # gplearn protects logarithm and division
 
 
-@pytest.mark.parametrize("name", ["evaluator", "constants", "scaling"])
+@pytest.mark.parametrize("name", ["evaluator", "constants", "scaling", "bank", "pairs", "search", "islands"])
 def test_measurements_run_and_are_written(name, tmp_path, capsys):
     if name == "evaluator":
         pytest.importorskip("pyoperon")  # this measurement is a comparison
     parser = argparse.ArgumentParser()
     speed.add_arguments(parser)
     out = tmp_path / "speed.json"
-    speed.main(parser.parse_args(["--only", name, "--trees", "20", "--repeats", "1", "--out", str(out)]))
+    speed.main(parser.parse_args(["--only", name, "--trees", "20", "--repeats", "1", "--evaluations", "400",
+                                  "--entries", "2000", "--out", str(out)]))
     rows = json.loads(out.read_text())["rows"]
     assert rows and all(row["measurement"] == name and row["what"] for row in rows)
     assert all(v > 0 for row in rows for v in row.values() if isinstance(v, float))
@@ -67,7 +68,7 @@ def test_measurements_run_and_are_written(name, tmp_path, capsys):
 
 def test_arguments_are_checked():
     with pytest.raises(ValueError, match="repeats"):
-        speed.main(argparse.Namespace(trees=1, repeats=0, only=None, out=None))
+        speed.main(argparse.Namespace(trees=1, repeats=0, evaluations=1, entries=1, seconds=1, rows=1))
     with pytest.raises(ValueError, match="smallest"):
         random_batch(1, smallest=3, largest=2)
     with pytest.raises(ValueError, match="operators"):

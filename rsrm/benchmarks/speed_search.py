@@ -1,0 +1,88 @@
+"""Speed of whole searches: scored expressions a second of an island, Nguyen-1..11, two islands on two cores.
+
+An island refuses an expression that it has scored before, so that its count is one of distinct expressions.
+"""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from rsrm.agents.genetic import ATTEMPTS, SCORED
+from rsrm.agents.island import Island
+from rsrm.benchmarks.catalogue import load_problem
+from rsrm.benchmarks.timing import alternate
+from rsrm.estimator import RSRM
+from rsrm.library import Library
+from rsrm.problem import Problem
+
+OPERATORS = ("add", "sub", "mul", "div", "exp", "log", "sin", "cos")
+FIRST = 4000
+"""Expressions scored before the clock starts: the population is full by then."""
+
+
+def hard_problem(n_variables: int, constants: bool, rows: int = 20) -> Problem:
+    """Return a problem whose law is out of reach of :data:`OPERATORS`, so that no search ends early."""
+    rng = np.random.default_rng(1)
+    X = rng.uniform(0.2, 2.0, (n_variables, rows))
+    y = np.tanh(1.7 * X[0] + 0.3) * np.cbrt(X[-1] + 1.3) + 0.1 * np.sin(7.3 * X[0])
+    return Problem(X, y, Library(n_variables, OPERATORS, constants=constants))
+
+
+def _rate(problem: Problem, evaluations: int, repeats: int, **modules: bool) -> dict[str, float]:
+    """Return scored expressions per CPU second, median over seeds, and the share of attempts that were new."""
+    rates, shares = [], []
+    for seed in range(repeats):
+        island = Island.create(problem, seed=seed, **modules)
+        island.round(evaluations=FIRST)
+        before, start = island.n_evaluations, time.process_time()
+        island.round(evaluations=evaluations)
+        rates.append((island.n_evaluations - before) / (time.process_time() - start))
+        counters = island.genetic.counters
+        if counters[ATTEMPTS]:
+            shares.append(counters[SCORED] / counters[ATTEMPTS])
+    return {"per_s": float(np.median(rates)), **({"new": float(np.median(shares))} if shares else {})}
+
+
+def search(args) -> Iterator[dict]:
+    """Count the distinct expressions that an island scores in a CPU second, on 20 rows."""
+    variants = {"": {}, ", no tree search": {"use_mcts": False}, ", no genetic refinement": {"use_genetic": False}}
+    for constants in (False, True):
+        for n_variables in (1, 2, 5):
+            problem = hard_problem(n_variables, constants)
+            for name, modules in variants.items():
+                row = _rate(problem, args.evaluations // (4 if constants else 1), min(args.repeats, 5), **modules)
+                kind = "with" if constants else "no"
+                yield {"what": f"search, {kind} constants, {n_variables} variables{name}", **row,
+                       "target": 6e4 if constants else 1e6}
+
+
+def nguyen(args) -> Iterator[dict]:
+    """Time fits of Nguyen-1..11 to the exact formula, code compiled."""
+    first_seen = []
+    for k in range(1, 12):
+        problem = load_problem(f"Nguyen-{k}")
+        data = problem.sample(0)
+        model = RSRM(operators=problem.operators, constants=bool(problem.constants), max_time=60, random_state=0)
+        found = []
+
+        def fit(model=model, data=data, found=found):
+            found.append(model.fit(data.X_train, data.y_train).time_to_best_)
+        seconds = alternate({"rsrm": fit}, min(args.repeats, 5))["rsrm"]
+        first_seen.append(float(np.median(found[1:])))
+        exact = model.score(data.X_test, data.y_test) > 1.0 - 1e-12
+        yield {"what": problem.name, "s": first_seen[-1], "fit_s": float(np.median(seconds)), "exact": float(exact)}
+    yield {"what": "Nguyen-1..11, median", "s": float(np.median(first_seen)), "target": 0.05}
+
+
+def islands(args) -> Iterator[dict]:
+    """Time two islands on one thread and on two; the machine should have nothing else to do."""
+    group = [Island.create(hard_problem(2, False), seed=seed) for seed in range(2)]
+
+    def rounds(n_jobs):
+        Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(island.round)(evaluations=args.evaluations // 2) for island in group)
+    seconds = alternate({"one": lambda: rounds(1), "two": lambda: rounds(2)}, min(args.repeats, 5), time.perf_counter)
+    yield {"what": "two islands on two threads, times one", "ratio": float(np.median(seconds["one"] / seconds["two"])),
+           "ratio_of_best": float(seconds["one"].min() / seconds["two"].min()), "target": 1.85}
