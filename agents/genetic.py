@@ -13,7 +13,7 @@ import numpy as np
 
 from rsrm._jit import njit_leaf
 from rsrm.agents.rng import below, uniform
-from rsrm.agents.scoring import MAX_CONSTANTS, RAW, SCALED, fit_inner, score, score_snapped, score_whole
+from rsrm.agents.scoring import MAX_CONSTANTS, RAW, fit_inner, score, score_snapped
 from rsrm.agents.seen import fingerprint, refuse
 from rsrm.agents.variation import cross, mutate, put_random
 
@@ -204,8 +204,6 @@ def evolve(rng, state, front, alphabet, settings, data, head, tables, scratch, h
     capacity = lengths.shape[0]
     rules, hashes, contents, depths = state.rules, state.hashes, state.contents, state.depths
     token_keys, value_keys = state.token_keys, state.value_keys
-    X, probe, stack, output, coefficients = data.X, data.probe, scratch.stack, scratch.values[0], scratch.coefficients
-    y, w, mean, variance = data.targets[0], data.weights[0], 0.0, 0.0
     slot = np.int64(-1)
     mode, target, salt = 0, 0, np.uint64(0)
     split = head.X.shape[1] < data.X.shape[1]
@@ -219,8 +217,6 @@ def evolve(rng, state, front, alphabet, settings, data, head, tables, scratch, h
             slot = counters[RESTARTS] % state.modes.shape[0]
             mode, target = state.modes[slot], state.targets[slot]
             salt = np.uint64(slot + 1) * np.uint64(0xD1B54A32D192ED03)
-            y, w = data.targets[target], data.weights[target]
-            mean, variance = data.means[target], data.variances[target]
         idle += 1
         counters[ATTEMPTS] += 1
         size = counters[SIZE]
@@ -246,11 +242,7 @@ def evolve(rng, state, front, alphabet, settings, data, head, tables, scratch, h
             # well above the victim's is decisive.
             if not math.log(loss + 1e-16) + settings.parsimony * n < worst + 0.7:
                 continue
-        if mode == RAW or mode == SCALED:
-            loss, value = score_whole(child, n, child_constants, mode, X, y, w, mean, variance, probe, tables, stack,
-                                      output, coefficients)
-        else:
-            loss, value = score(child, n, child_constants, mode, target, data, tables, scratch)
+        loss, value = score(child, n, child_constants, mode, target, data, tables, scratch)
         if not loss < math.inf or refuse(value_keys, value ^ salt, n):
             continue
         idle = 0
@@ -262,7 +254,7 @@ def evolve(rng, state, front, alphabet, settings, data, head, tables, scratch, h
                 quality = math.log(loss + 1e-16) + settings.parsimony * n
             entry = loss
             if settings.snap and mode != RAW:
-                entry = score_snapped(child, n, child_constants, mode, target, data, tables, scratch)
+                entry = score_snapped(target, data, scratch)
             if offer(front, child, n, child_constants, entry, mode, target):
                 counters[IMPROVED] += 1
                 if entry < settings.exact:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from rsrm.agents.scoring import MAX_TERMS, RAW, nearest_simple, split_terms
+from rsrm.agents.least_squares import MAX_TERMS, split_terms
+from rsrm.agents.scoring import RAW, nearest_simple
 from rsrm.compose import fraction, linear, outer, product, snap
 from rsrm.constants import fit_constants, workspace
 from rsrm.evaluate import BLOCK, evaluate
@@ -99,7 +100,8 @@ def _parts(inner: Expression, mode: int) -> list[Expression]:
     count = 1
     starts[0], stops[0] = 0, len(tokens)
     if abs(mode) > 1 or mode < 0:
-        count = split_terms(tokens, len(tokens), library.tables, abs(mode), mode < 0, starts, stops)
+        count = split_terms(tokens, len(tokens), library.tables.opcode, library.tables.arity, abs(mode), mode < 0,
+                            starts, stops)
     offsets = np.concatenate([[0], np.cumsum(tokens == library.constant)])
     return [Expression(tokens[a:b].copy(), inner.constants[offsets[a]:offsets[b]].copy(), library)
             for a, b in zip(starts[:count], stops[:count], strict=True)]

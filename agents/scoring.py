@@ -17,15 +17,19 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm._jit import njit_leaf
+from rsrm._simd import pointer
+from rsrm.agents.least_squares import (
+    CENTRED, CENTRES, COUNT, HEAD, MAX_TERMS, N_ROWS, PROBE, PROJECTION, RAW, SCALED, SLOPES, TARGET, WEIGHT, padded,
+    record_size, score_external, work_size,
+)
 from rsrm.agents.rng import mix
 from rsrm.constants import Workspace, fit_constants, fit_scaled, workspace
-from rsrm.evaluate import BLOCK, evaluate
-from rsrm.expression import subtree_end
-from rsrm.primitives import OP_ADD, OP_CONSTANT, OP_DIV, OP_INV, OP_MUL, OP_NEG, OP_SUB
+from rsrm.evaluate import BLOCK
 
-MAX_TERMS = 6
+__all__ = ["MAX_CONSTANTS", "MAX_TERMS", "RAW", "SCALED", "Data", "Scratch", "fit_inner", "nearest_simple", "new_data",
+           "new_scratch", "score", "score_snapped"]
+
 MAX_CONSTANTS = 12
-RAW, SCALED = 0, 1
 
 
 class Data(NamedTuple):
@@ -33,247 +37,43 @@ class Data(NamedTuple):
 
     X: np.ndarray  # float64[D, R]
     targets: np.ndarray  # float64[T, R]
-    weights: np.ndarray  # float64[T, R], squared, each row sums to one
-    roots: np.ndarray  # float64[T, R], square roots of the weights: they multiply residuals in fits of inner constants
-    means: np.ndarray  # float64[T], weighted mean of each target
-    variances: np.ndarray  # float64[T], weighted variance of each target
-    probe: np.ndarray  # float64[R], a random direction that residuals are projected on for the value key
+    roots: np.ndarray  # float64[T, R], weights of residuals, their squares sum to one
+    records: np.ndarray  # float64[T, record_size(R)], what rsrm.agents.least_squares reads
 
 
 class Scratch(NamedTuple):
-    """Work arrays of :func:`score`; K = MAX_TERMS, L longest expression."""
+    """Work arrays of :func:`score`; L longest expression."""
 
     stack: np.ndarray  # float64[L + 2, BLOCK]
-    values: np.ndarray  # float64[K, R]
-    residual: np.ndarray  # float64[R]
-    gram: np.ndarray  # float64[K, K]
-    rhs: np.ndarray  # float64[K]
-    coefficients: np.ndarray  # float64[K + 1]; intercept last
-    starts: np.ndarray  # int64[K]
-    stops: np.ndarray  # int64[K]
+    work: np.ndarray  # float64[work_size(R)]
     fit: Workspace  # of the fits of inner constants
     fitted: np.ndarray  # float64[MAX_CONSTANTS]
 
 
 def new_data(X, targets, weights, rng) -> Data:
-    """Return :class:`Data`; `weights` multiply residuals (float64[T, R]); `rng` is a numpy Generator."""
+    """Return :class:`Data`; `weights` multiply residuals (float64[T, R]); `rng` is a numpy Generator.
+
+    `rng` draws the direction that residuals are projected on for their key.
+    """
     targets = np.ascontiguousarray(targets, np.float64)
     squared = np.ascontiguousarray(weights, np.float64) ** 2
     squared /= squared.sum(axis=1, keepdims=True)
     means = (squared * targets).sum(axis=1)
-    variances = (squared * (targets - means[:, None]) ** 2).sum(axis=1)
-    probe = rng.standard_normal(targets.shape[1]) / math.sqrt(targets.shape[1])
-    return Data(np.ascontiguousarray(X, np.float64), targets, squared, np.sqrt(squared), means,
-                variances, probe)
+    rows = targets.shape[1]
+    probe = rng.standard_normal(rows) / math.sqrt(rows)
+    size = padded(rows)
+    records = np.zeros((len(targets), record_size(rows)))
+    for record, y, w, mean in zip(records, targets, squared, means, strict=True):
+        for row, values in ((TARGET, y), (CENTRED, y - mean), (WEIGHT, w), (PROBE, probe)):
+            record[row * size:row * size + rows] = values
+        record[N_ROWS * size:] = mean, (w * (y - mean) ** 2).sum(), probe @ (y - mean)
+    return Data(np.ascontiguousarray(X, np.float64), targets, np.sqrt(squared), records)
 
 
 def new_scratch(max_length: int, n_rows: int) -> Scratch:
     """Return work arrays for expressions of up to `max_length` tokens on `n_rows` rows."""
-    k = MAX_TERMS
-    return Scratch(np.empty((max_length + 2, BLOCK)), np.empty((k, n_rows)), np.empty(n_rows), np.empty((k, k)),
-                   np.empty(k), np.zeros(k + 1), np.zeros(k, np.int64), np.zeros(k, np.int64),
+    return Scratch(np.empty((max_length + 2, BLOCK)), np.zeros(work_size(n_rows)),
                    workspace(max_length, MAX_CONSTANTS, n_rows), np.zeros(MAX_CONSTANTS))
-
-
-@njit_leaf
-def split_terms(tokens, n, tables, limit, product, starts, stops):
-    """Find up to `limit` top-level terms (factors if `product`) of ``tokens[:n]``; return their number.
-
-    Signs (inverses) in front of a term are dropped: its coefficient (exponent) makes up for them.
-    """
-    count = 1
-    starts[0], stops[0] = 0, n
-    k = 0
-    while k < count:
-        op = tables.opcode[tokens[starts[k]]]
-        if product:
-            splits, drops = op == OP_MUL or op == OP_DIV, op == OP_INV or op == OP_NEG
-        else:
-            splits, drops = op == OP_ADD or op == OP_SUB, op == OP_NEG
-        if drops:
-            starts[k] += 1
-        elif splits and count < limit:
-            middle = subtree_end(tokens, starts[k] + 1, tables.arity)
-            starts[count], stops[count] = middle, stops[k]
-            starts[k] += 1
-            stops[k] = middle
-            count += 1
-        else:
-            k += 1
-    return count
-
-
-@njit_leaf
-def solve_normal(gram, rhs, count):
-    """Solve ``gram x = rhs`` for a positive semidefinite matrix by Cholesky, in place; return the rank.
-
-    A column that depends on earlier ones gets the coefficient zero. `gram` is overwritten with the factor (its upper
-    triangle keeps the matrix), `rhs` with the solution.
-    """
-    rank = 0
-    for j in range(count):
-        diagonal = gram[j, j]
-        pivot = diagonal
-        for k in range(j):
-            pivot -= gram[j, k] * gram[j, k]
-        if pivot > 1e-11 * diagonal and diagonal > 0.0:
-            pivot = math.sqrt(pivot)
-            rank += 1
-        else:
-            pivot = 0.0
-        gram[j, j] = pivot
-        for i in range(j + 1, count):
-            s = gram[j, i]
-            for k in range(j):
-                s -= gram[i, k] * gram[j, k]
-            gram[i, j] = s / pivot if pivot > 0.0 else 0.0
-    solve_factored(gram, rhs, count)
-    return rank
-
-
-@njit_leaf
-def solve_factored(factor, rhs, count):
-    """Overwrite `rhs` with the solution, given the lower factor that :func:`solve_normal` left."""
-    for j in range(count):
-        s = rhs[j]
-        for k in range(j):
-            s -= factor[j, k] * rhs[k]
-        rhs[j] = s / factor[j, j] if factor[j, j] > 0.0 else 0.0
-    for j in range(count - 1, -1, -1):
-        s = rhs[j]
-        for k in range(j + 1, count):
-            s -= factor[k, j] * rhs[k]
-        rhs[j] = s / factor[j, j] if factor[j, j] > 0.0 else 0.0
-
-
-@njit_leaf
-def score_raw(f, y, w, variance, probe):
-    """Return ``(nrmse, projection)`` of ``y - f``."""
-    loss = 0.0
-    projection = 0.0
-    for i in range(f.shape[0]):
-        r = y[i] - f[i]
-        loss += w[i] * r * r
-        projection += probe[i] * r
-    return math.sqrt(loss / variance), projection
-
-
-@njit_leaf
-def score_scaled(f, y, w, mean, variance, probe, coefficients):
-    """Return ``(nrmse, projection)`` of ``y - a - b f``; write b and a into ``coefficients[:2]``."""
-    rows = f.shape[0]
-    centre = 0.0
-    for i in range(rows):
-        centre += w[i] * f[i]
-    sff = 0.0
-    sfy = 0.0
-    pf = 0.0
-    py = 0.0
-    for i in range(rows):
-        df = f[i] - centre
-        dy = y[i] - mean
-        sff += w[i] * df * df
-        sfy += w[i] * df * dy
-        pf += probe[i] * df
-        py += probe[i] * dy
-    if not sff > 1e-24 * centre * centre or not sff < 1e280:
-        return math.inf, 0.0
-    b = sfy / sff
-    loss = variance - b * sfy
-    if loss < 1e-5 * variance:
-        # The difference has lost its digits: sum the squares themselves.
-        loss = 0.0
-        for i in range(rows):
-            r = (y[i] - mean) - b * (f[i] - centre)
-            loss += w[i] * r * r
-    coefficients[0] = b
-    coefficients[1] = mean - b * centre
-    return math.sqrt(loss / variance), py - b * pf
-
-
-@njit_leaf
-def score_terms(count, y, w, mean, variance, probe, scratch):
-    """Return ``(nrmse, projection)`` of ``y`` less its fit by ``scratch.values[:count]`` and an intercept.
-
-    ``scratch.values`` is overwritten with centred columns; the slopes go to ``scratch.coefficients``.
-    """
-    rows = y.shape[0]
-    f, gram, rhs, slopes, r = scratch.values, scratch.gram, scratch.rhs, scratch.coefficients, scratch.residual
-    for k in range(count):
-        centre = 0.0
-        for i in range(rows):
-            centre += w[i] * f[k, i]
-        square = 0.0
-        for i in range(rows):
-            f[k, i] -= centre
-            square += w[i] * f[k, i] * f[k, i]
-        if not square < 1e280:
-            return math.inf, 0.0
-        if not square > 1e-24 * centre * centre:
-            for i in range(rows):
-                f[k, i] = 0.0
-        slopes[k] = 0.0
-    for k in range(count):
-        for j in range(k, count):
-            s = 0.0
-            for i in range(rows):
-                s += w[i] * f[k, i] * f[j, i]
-            gram[k, j] = s
-    for i in range(rows):
-        r[i] = y[i] - mean
-    loss = variance
-    for sweep in range(2):
-        for k in range(count):
-            s = 0.0
-            for i in range(rows):
-                s += w[i] * f[k, i] * r[i]
-            rhs[k] = s
-        if sweep == 0:
-            if solve_normal(gram, rhs, count) == 0:
-                return math.inf, 0.0
-        else:
-            solve_factored(gram, rhs, count)
-        for k in range(count):
-            slopes[k] += rhs[k]
-            for i in range(rows):
-                r[i] -= rhs[k] * f[k, i]
-        loss = 0.0
-        for i in range(rows):
-            loss += w[i] * r[i] * r[i]
-        if loss > 1e-6 * variance:
-            break
-    projection = 0.0
-    for i in range(rows):
-        projection += probe[i] * r[i]
-    return math.sqrt(loss / variance), projection
-
-
-@njit_leaf
-def evaluate_terms(tokens, n, constants, mode, X, tables, scratch):
-    """Evaluate the terms of ``tokens[:n]`` under `mode` into ``scratch.values``; return their number, 0 if invalid."""
-    limit = 1
-    if mode > 1:
-        limit = mode
-    elif mode < 0:
-        limit = -mode
-    if limit == 1 and mode >= 0:
-        return np.int64(evaluate(tokens, n, constants, X, tables, scratch.stack, scratch.values[0]))
-    count = split_terms(tokens, n, tables, limit, mode < 0, scratch.starts, scratch.stops)
-    for k in range(count):
-        start, stop = scratch.starts[k], scratch.stops[k]
-        offset = 0
-        for j in range(start):
-            if tables.opcode[tokens[j]] == OP_CONSTANT:
-                offset += 1
-        if not evaluate(tokens[start:], stop - start, constants[offset:], X, tables, scratch.stack, scratch.values[k]):
-            return 0
-        if mode < 0:
-            f = scratch.values[k]
-            for i in range(f.shape[0]):
-                if f[i] == 0.0:
-                    return 0
-                f[i] = math.log(abs(f[i]))
-    return count
 
 
 @njit_leaf
@@ -300,33 +100,14 @@ def score(tokens, n, constants, mode, target, data, tables, scratch):
     nrmse : float
         In the space of the target; infinite where the expression is not defined.
     key : uint64
-        Equal for expressions that leave the same residual (to about ten digits); 0 where invalid.
+        Equal for expressions that leave the same residual (to about nine digits); 0 where invalid.
     """
-    y, w, probe = data.targets[target], data.weights[target], data.probe
-    mean, variance = data.means[target], data.variances[target]
-    if mode == RAW or mode == SCALED:
-        return score_whole(tokens, n, constants, mode, data.X, y, w, mean, variance, probe, tables, scratch.stack,
-                           scratch.values[0], scratch.coefficients)
-    count = evaluate_terms(tokens, n, constants, mode, data.X, tables, scratch)
-    if count == 0:
-        return math.inf, np.uint64(0)
-    if count == 1:
-        nrmse, projection = score_scaled(scratch.values[0], y, w, mean, variance, probe, scratch.coefficients)
-    else:
-        nrmse, projection = score_terms(count, y, w, mean, variance, probe, scratch)
-    return nrmse, residual_key(projection, nrmse, variance)
-
-
-@njit_leaf
-def score_whole(tokens, n, constants, mode, X, y, w, mean, variance, probe, tables, stack, values, coefficients):
-    """Return :func:`score` for the modes raw and scaled; takes bare arrays, which costs less than records."""
-    if not evaluate(tokens, n, constants, X, tables, stack, values):
-        return math.inf, np.uint64(0)
-    if mode == RAW:
-        nrmse, projection = score_raw(values, y, w, variance, probe)
-    else:
-        nrmse, projection = score_scaled(values, y, w, mean, variance, probe, coefficients)
-    return nrmse, residual_key(projection, nrmse, variance)
+    rows, size = data.X.shape[1], data.records.shape[1]
+    nrmse = score_external(pointer(tokens), n, pointer(constants), tables.n_variables, mode, pointer(data.X), 8 * rows,
+                           rows, pointer(data.records) + 8 * size * target, pointer(tables.opcode),
+                           pointer(tables.literal), pointer(tables.arity), tables.opcode.shape[0],
+                           pointer(scratch.stack), pointer(scratch.work))
+    return nrmse, residual_key(scratch.work[PROJECTION], nrmse, data.records[target, size - 2])
 
 
 @njit_leaf
@@ -371,27 +152,23 @@ def nearest_simple(value):
 
 
 @njit_leaf
-def score_snapped(tokens, n, constants, mode, target, data, tables, scratch):
-    """Return the nrmse with slopes and intercept of :func:`score` rounded to simple numbers.
+def score_snapped(target, data, scratch):
+    """Return the nrmse of what :func:`score` scored last, with slopes and intercept rounded to simple numbers.
 
-    Call it after :func:`score` on the same expression: ``scratch.coefficients`` must hold the slopes.
+    Not for the mode raw, which has none.
     """
-    slopes = scratch.coefficients
-    count = evaluate_terms(tokens, n, constants, mode, data.X, tables, scratch)
-    if count == 0:
-        return math.inf
-    y, w, r = data.targets[target], data.weights[target], scratch.residual
-    mean = 0.0
-    for i in range(y.shape[0]):
-        r[i] = y[i]
+    work, record = scratch.work, data.records[target]
+    rows = data.X.shape[1]
+    size = (record.shape[0] - 3) // N_ROWS
+    count = np.int64(work[COUNT])
+    intercept = record[N_ROWS * size]
     for k in range(count):
-        b = nearest_simple(slopes[k])
-        for i in range(y.shape[0]):
-            r[i] -= b * scratch.values[k, i]
-    for i in range(y.shape[0]):
-        mean += w[i] * r[i]
-    mean = nearest_simple(mean)
+        intercept -= nearest_simple(work[SLOPES + k]) * work[CENTRES + k]
+    shift = intercept - nearest_simple(intercept)
     loss = 0.0
-    for i in range(y.shape[0]):
-        loss += w[i] * (r[i] - mean) ** 2
-    return math.sqrt(loss / data.variances[target])
+    for i in range(rows):
+        r = record[CENTRED * size + i] + shift
+        for k in range(count):
+            r -= nearest_simple(work[SLOPES + k]) * work[HEAD + (k + 1) * size + i]
+        loss += record[WEIGHT * size + i] * r * r
+    return math.sqrt(loss / record[N_ROWS * size + 1])

@@ -101,12 +101,11 @@ def test_equal_residuals_share_a_key_and_others_do_not():
 
 def test_snapped_coefficients_must_be_simple():
     y = 2.0 * X[0] ** 2 - X[1] / 3 + 1
-    e, (nrmse, _), data = call_score("x0*x0 + x1", 3, y)
-    args = (e.expanded, e.complexity, e.constants, 3, 0, data, LIBRARY.tables, SCRATCH)
-    assert nrmse < 1e-12 and score_snapped(*args) < 1e-12
+    _, (nrmse, _), data = call_score("x0*x0 + x1", 3, y)
+    assert nrmse < 1e-12 and score_snapped(0, data, SCRATCH) < 1e-12
     y = 2.123 * X[0] ** 2 - X[1] / 3 + 1
-    e, (nrmse, _), data = call_score("x0*x0 + x1", 3, y)
-    assert nrmse < 1e-12 and score_snapped(*args[:5], data, *args[6:]) > 1e-2
+    _, (nrmse, _), data = call_score("x0*x0 + x1", 3, y)
+    assert nrmse < 1e-12 and score_snapped(0, data, SCRATCH) > 1e-2
 
 
 RULES = make_rules()
@@ -224,9 +223,12 @@ def test_an_island_finds_laws_and_reports_true_errors():
 
 
 def test_constants_inside_are_fitted():
-    law = island(2.5 * np.exp(-0.7 * X[0] ** 2) + 1.3, constants=True, seed=1)
-    law.round(evaluations=200000)
-    assert law.pareto()[-1][1] < 1e-9
+    found = 0
+    for seed in range(3):  # a single one may be caught in a local optimum
+        law = island(2.5 * np.exp(-0.7 * X[0] ** 2) + 1.3, constants=True, seed=seed)
+        law.round(evaluations=60000)
+        found += law.pareto()[-1][1] < 1e-9
+    assert found >= 2
 
 
 def test_results_depend_on_the_seed_only_and_survive_pickling():
