@@ -7,18 +7,18 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+from rsrm.closings import CHEAP as CLOSINGS
+from rsrm.closings import EXACT, decades
 from rsrm.envs.definition import ListedSpec, load_data
 from rsrm.envs.reductions import (
-    CLOSINGS, COLUMN, EXACT, PROPOSAL, STATE, Node, decades, observe_columns, observe_proposals, observe_state,
-    root_node,
+    COLUMN, PROPOSAL, STATE, Node, observe_columns, observe_proposals, observe_state, root_node,
 )
 from rsrm.export import infix
+from rsrm.expression import Expression
 from rsrm.library import Library
 from rsrm.objective import Objective
 from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem
-from rsrm.refine import Refiner
-from rsrm.selection import Candidate, Pool
 
 ROWS = 500
 """Rows that reductions and closings see; laws are scored on all."""
@@ -35,7 +35,8 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     that does not matter (the forms `A + f`, `A * f` and `A ** f` of Xu, Liu & Sun, "Reinforcement Symbolic Regression
     Machine", ICLR 2024, arXiv 2305.14656, read off the gradient of a smooth surrogate model). A *closing* looks for a
     law of the problem that remains, which is then written in the original variables. Choices are few and telling,
-    other than when an expression is built token by token: see `rsrm/SymbolicRegression-v0` for that.
+    other than when an expression is built token by token: see `rsrm/SymbolicRegression-v0` for that. The estimator's
+    own tree search (:class:`rsrm.agents.reduction.ReductionSearch`) moves by the same transitions and closings.
 
     ## Action Space
     `Discrete(K + 6)` with K = `n_slots`.
@@ -44,7 +45,7 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     |---------|------------------------------------------------------------------------------------|
     | 0 .. K-1| the reductions that the data support best, most convincing first                   |
     | K       | close by a number, an affine function or a power law                               |
-    | K+1     | close by a quotient of polynomials                                                 |
+    | K+1     | close by a quotient of polynomials, also inside an outer function                  |
     | K+2     | close by powers, products and sums over a dictionary of shapes, and by exponentials|
     | K+3     | close by one or two sub-expressions of a bank, also inside an outer function       |
     | K+4     | undo the last reduction                                                            |
@@ -140,6 +141,7 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
         library = Library(X.shape[1], tuple(DEFAULT_OPERATORS if operators is None else operators), constants,
                           constants)
         self._whole = Problem(np.ascontiguousarray(X.T), y, library)
+        self._objective = Objective(self._whole)
         self._n_slots, self._max_steps, self.render_mode = int(n_slots), int(max_steps), render_mode
         self._undo, self._stop = n_slots + len(CLOSINGS), n_slots + len(CLOSINGS) + 1
         self.action_space = spaces.Discrete(self._stop + 1)
@@ -184,7 +186,7 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
             self._nodes = {(): self._nodes[()]}
         self._path: tuple[int, ...] = ()
         self._tried: set[tuple] = set()
-        self._best: Candidate | None = None
+        self._best: Expression | None = None
         self._unexplained, self._steps, self._over, self._last = 1.0, 0, False, "start"
         return self._observation(), self._info()
 
@@ -210,8 +212,8 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
         info = self._info()
         if self._over:
             best = self._best
-            info |= {"infix": "" if best is None else infix(best.expression), "illegal": illegal,
-                     "nrmse": float("inf") if best is None else best.nrmse,
+            info |= {"infix": "" if best is None else infix(best), "illegal": illegal,
+                     "nrmse": float("inf") if best is None else self._unexplained,
                      "complexity": 0 if best is None else best.complexity}
         return self._observation(), decades(self._unexplained) - decades(before), self._over, False, info
 
@@ -221,7 +223,7 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
             gymnasium.logger.warn("render() needs a render_mode: gymnasium.make(..., render_mode='ansi')")
             return None
         problem, model = self._node.problem, self._node.surrogate
-        law = "none" if self._best is None else infix(self._best.expression, 6)
+        law = "none" if self._best is None else infix(self._best, 6)
         error = "" if model is None else f", surrogate error {model.error:.2g}"
         proposals = "\n".join(f"  {k}: {r.text}" for k, (r, _, _) in enumerate(self._node.proposals))
         return (f"{self._last} -> {problem.n_variables} columns{error}; law: {law} (NRMSE {self._unexplained:.3g})\n"
@@ -236,11 +238,9 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
 
     def _close(self, name: str) -> None:
         self._tried.add((self._path, name))
-        pool = Pool(self._whole.n_rows)
-        refiner = Refiner(Objective(self._whole), pool, np.random.default_rng(0))
-        found = self._node.close(name, pool, refiner)
-        if found is not None and found.nrmse < self._unexplained:
-            self._best, self._unexplained = found, float(found.nrmse)
+        found, nrmse = self._node.close(name, self._objective)
+        if nrmse < self._unexplained:
+            self._best, self._unexplained = found, float(nrmse)
 
     def _observation(self):
         node, d = self._node, self._whole.n_variables

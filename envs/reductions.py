@@ -6,42 +6,24 @@ closings end by their own bounds.
 """
 
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 
-from rsrm.bank import Bank
-from rsrm.bank_stages import pairs, singles
-from rsrm.direct import elementary, power_law
-from rsrm.exponential import exponentials
+from rsrm.closings import CLOSINGS, EXACT, closing, decades, lifted
 from rsrm.explore import children
-from rsrm.forms import Reduction
-from rsrm.polynomial import rational
+from rsrm.expression import Expression
+from rsrm.forms import KINDS, Reduction
+from rsrm.objective import Objective
 from rsrm.problem import Problem
-from rsrm.question import Question
-from rsrm.refine import Refiner
-from rsrm.selection import Candidate, Pool
-from rsrm.sparse import projected
 from rsrm.surrogate import Surrogate, fit_surrogate
 
-KINDS = ("drop", "factor", "term", "merge", "scale", "shear")
-CLOSINGS = ("power law", "rational", "sums", "bank")
-BANK_ENTRIES, BANK_PAIRS = 2_000, 200
 CLOSING_ROWS = 200
 """Rows that closings see: they bound the number of terms, and with it the time."""
-CANDIDATES = 12
-"""Most expressions looked at of one closing."""
-EXACT = 1e-10
-"""NRMSE at which a law explains all that rounding leaves."""
 STATE = ("unexplained", "surrogate error", "columns", "depth", "steps left", "y: share above 0", "y: spread",
          "y: skewness")
 COLUMN = ("present", "share above 0", "spread", "bounds", "in proposals")
 PROPOSAL = (*KINDS, "spread", "cost", "surrogate error", "columns")
-
-
-def decades(value: float) -> float:
-    """Return -log10(value) / 10 within [0, 1]: 0 says nothing is explained, 1 that only rounding is left."""
-    return float(np.clip(-np.log10(max(value, EXACT)) / -np.log10(EXACT), 0.0, 1.0))
 
 
 @dataclass
@@ -55,14 +37,14 @@ class Node:
         None where no smooth model fits: such a problem can be closed but not reduced.
     proposals : list of (Reduction, Problem, Surrogate or None)
         Most convincing first.
-    closed : dict of str to Candidate or None
-        What each closing found, in the user's variables.
+    closed : dict of str to (Expression or None, float)
+        What each closing found in the user's variables, and its NRMSE.
     """
 
     problem: Problem
     surrogate: Surrogate | None
     proposals: list[tuple[Reduction, Problem, Surrogate | None]]
-    closed: dict[str, Candidate | None] = field(default_factory=dict)
+    closed: dict[str, tuple[Expression | None, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, problem: Problem, surrogate: Surrogate | None, n_slots: int) -> "Node":
@@ -73,28 +55,28 @@ class Node:
             proposals = list(islice(found, n_slots))
         return cls(problem, surrogate, proposals)
 
-    def close(self, name: str, pool: Pool, refiner: Refiner) -> Candidate | None:
-        """Return the best that a closing finds, refined on all rows; `pool` and `refiner` are used up."""
+    def close(self, name: str, objective: Objective) -> tuple[Expression | None, float]:
+        """Return the first law that is exact, else the best, that a closing finds, and its NRMSE.
+
+        Parameters
+        ----------
+        name : str
+            One of ``rsrm.closings.CHEAP``.
+        objective : Objective
+            Of the user's problem.
+        """
         if name not in self.closed:
-            for expression in islice(closing(self.problem, name), CANDIDATES):
-                lifted = None if expression is None else self.problem.lift(expression)
-                if lifted is not None:
-                    refiner.consider(lifted, name)
-            self.closed[name] = pool.best()
+            problem, best = self.problem, (None, np.inf)
+            if problem.n_rows > CLOSING_ROWS:
+                problem = problem.take(np.linspace(0, problem.n_rows - 1, CLOSING_ROWS).astype(np.int64))
+            expressions = closing(problem, CLOSINGS[name], np.inf, np.random.default_rng(0))
+            for expression, nrmse in lifted(problem, expressions, objective):
+                if nrmse < best[1]:
+                    best = expression, nrmse
+                if nrmse <= EXACT:
+                    break
+            self.closed[name] = best
         return self.closed[name]
-
-
-def closing(problem: Problem, name: str):
-    """Return the expressions by which one of CLOSINGS explains a problem, simplest first."""
-    rng = np.random.default_rng(0)
-    if problem.n_rows > CLOSING_ROWS:
-        problem = problem.take(np.linspace(0, problem.n_rows - 1, CLOSING_ROWS).astype(np.int64))
-    if name == "bank":
-        bank = Bank.enumerate(problem.X, problem.library, max_entries=BANK_ENTRIES, rng=rng)
-        question = Question(problem, bank, np.inf, BANK_PAIRS)
-        return (match.expression for match in chain(singles(question), pairs(question)))
-    stages = {"power law": (elementary, power_law), "rational": (rational,), "sums": (projected, exponentials)}[name]
-    return chain.from_iterable(stage(problem, np.inf, rng) for stage in stages)
 
 
 def observe_state(node: Node, unexplained: float, depth: int, left: float, n_columns: int) -> np.ndarray:

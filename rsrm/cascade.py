@@ -1,12 +1,12 @@
 """The order in which the stages of a search run.
 
 Cheap exact stages on the user's problem and the bank come first. Then several sources share the time until it is up:
-reductions with the same stages as closings, the same again under the assumption of noise, a large bank, and islands of
-the token-level agents, which play on the user's problem and on the reduced problems that looked best.
+the tree search over reductions with the same stages as closings, the same again under the assumption of noise, a large
+bank, and islands of the token-level agents, which play on the user's problem and on the reduced problems that looked
+best.
 """
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,16 +16,15 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from rsrm.agents.island import Island
+from rsrm.agents.reduction import ReductionSearch
 from rsrm.bank_stages import bank_candidates
+from rsrm.closings import LARGE_BANK, SMALL_BANK, guarded
 from rsrm.direct import STAGES
-from rsrm.explore import explore
 from rsrm.expression import Expression
 from rsrm.guest import guest
 from rsrm.noise import EXACT, noise_level
 from rsrm.problem import Problem
 
-SMALL_BANK = ((4_000, 400),)
-LARGE_BANK = ((200_000, 2_000),)
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "agent": 2.0}
@@ -42,24 +41,8 @@ ARMS = 5
 def direct_stages(problem: Problem, deadline: float, rng, each: float, chosen=STAGES) -> Iterator[Expression | None]:
     """Yield from the closed-form solvers, cheap ones first, `each` for so many seconds at most."""
     for stage in chosen:
-        yield from _guarded(stage(problem, min(deadline, time.perf_counter() + each), rng), stage.__name__)
+        yield from guarded(stage(problem, min(deadline, time.perf_counter() + each), rng), stage.__name__)
         yield None
-
-
-def _guarded(source: Iterator, name: str) -> Iterator[Expression | None]:
-    """Yield from `source`; if its numerics give up on odd data, say so and let the other stages go on."""
-    try:
-        yield from source
-    except (ArithmeticError, ValueError) as error:  # LinAlgError is a ValueError
-        warnings.warn(f"stage {name} gave up on these data: {error}", RuntimeWarning, stacklevel=2)
-
-
-def close(problem: Problem, deadline: float, rng, deep: bool = False) -> Iterator[Expression | None]:
-    """Yield expressions that close a reduced problem."""
-    if not deep:
-        yield from direct_stages(problem, deadline, rng, 0.5)
-    yield from _guarded(bank_candidates(problem, min(deadline, time.perf_counter() + (4.0 if deep else 2.0)), rng,
-                                        sizes=LARGE_BANK if deep else SMALL_BANK), "bank")
 
 
 def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
@@ -149,8 +132,10 @@ def _in_turns(sources: dict[str, Iterator], deadline: float) -> Iterator[tuple[s
 
 
 def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterator[Expression | None]:
-    return _guarded(explore(problem, lambda p, deep: close(p, deadline, rng, deep), deadline, rng, reduced),
-                    "reductions")
+    def search():  # the first surrogate is fitted when the source gets its turn
+        yield from ReductionSearch(problem, deadline, rng, reduced)
+
+    return guarded(search(), "reductions")
 
 
 def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:

@@ -13,6 +13,8 @@ import numpy as np
 from rsrm.compose import linear, outer, power
 from rsrm.problem import Problem
 
+KINDS = ("drop", "factor", "term", "merge", "scale", "shear")
+"""Kinds of reductions."""
 SHEARS = ("id", "square", "inv", "sqrt", "cos", "sin")
 """Functions of the third column that shears try."""
 
@@ -94,7 +96,7 @@ class Reduction:
     Attributes
     ----------
     kind : str
-        "drop", "factor", "term", "merge", "scale" or "shear".
+        One of KINDS.
     spread : float
         Relative spread of what must be constant; 0 would be a perfect test.
     cost : float

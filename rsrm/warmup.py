@@ -9,6 +9,8 @@ from numba.core import config, event
 
 from rsrm._cache import is_complete, set_complete
 from rsrm.agents.island import Island
+from rsrm.agents.qlearning import learn_path
+from rsrm.agents.rng import new_rng
 from rsrm.bank import Bank
 from rsrm.expression import apply, number, variable
 from rsrm.constants import fit, fit_constants, workspace
@@ -117,3 +119,4 @@ def _genetic(problem):
 
 def _tree(problem):
     Island.create(problem, use_genetic=False).round(evaluations=EVALUATIONS)
+    learn_path(new_rng(0), np.zeros((2, 1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), 1, 0.0, 0.1)
