@@ -45,6 +45,8 @@ FIT_EFFORT = 0.02
 """Less than a fit takes: one is made for every node, but what it took is no reason to leave its closings untried."""
 SPREADS, ERRORS, TRENDS, MAX_VARIABLES = (1e-3, 5e-2), (1e-6, SMOOTH, POOR), (-0.3, 0.3), 5
 """Bounds of the buckets by which the Q tables tell actions and problems apart."""
+PER_VARIABLE = 0.05
+"""What the cost of a closing rises with every variable that is left: the more of them, the less often one succeeds."""
 N_STATES = MAX_VARIABLES * (len(ERRORS) + 1) * (len(TRENDS) + 1)
 N_REDUCTIONS = len(KINDS) * (len(SPREADS) + 1)
 
@@ -177,7 +179,8 @@ class ReductionSearch:
                 column = KINDS.index(proposal.kind) * (len(SPREADS) + 1) + bucket
                 node.actions.append(Action(column, proposal.cost, proposal=proposal))
         if node is not self.root:
-            node.actions += [Action(N_REDUCTIONS + k, kind.cost, closing=name)
+            left = PER_VARIABLE * (node.problem.n_variables - 1)
+            node.actions += [Action(N_REDUCTIONS + k, kind.cost + left, closing=name)
                              for k, (name, kind) in enumerate(self.closings.items())]
 
     def _choose(self, node: Node) -> Action | None:
@@ -255,7 +258,9 @@ class ReductionSearch:
 
     def _backpropagate(self, path: Path, gain: float) -> None:
         """Backpropagation: the reward and the effort of an episode go to what led to it, the reward to the Q tables."""
-        effort = self.closings[path[-1][1].closing].effort + FIT_EFFORT * (len(path) - 1)
+        node, action = path[-1]
+        share = min(node.problem.n_variables, 4) / 4.0
+        effort = share * self.closings[action.closing].effort + FIT_EFFORT * (len(path) - 1)
         for node, action in path:
             for place in (node, action):
                 place.effort += effort

@@ -45,7 +45,7 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     |---------|------------------------------------------------------------------------------------|
     | 0 .. K-1| the reductions that the data support best, most convincing first                   |
     | K       | close by a number, an affine function or a power law                               |
-    | K+1     | close by a quotient of polynomials, also inside an outer function                  |
+    | K+1     | close by a quotient of polynomials                                                 |
     | K+2     | close by powers, products and sums over a dictionary of shapes, and by exponentials|
     | K+3     | close by one or two sub-expressions of a bank, also inside an outer function       |
     | K+4     | undo the last reduction                                                            |

@@ -42,7 +42,7 @@ class Closing(NamedTuple):
     seconds : float
         What each stage gets at most.
     effort : float
-        What the closing takes on a problem of several variables, nominally, in seconds.
+        What the closing takes on a problem of four variables, nominally, in seconds.
     cost : float
         Those of smaller cost are tried first; comparable to the cost of a reduction.
     """
@@ -72,9 +72,10 @@ def large_bank(problem: Problem, deadline: float, rng: np.random.Generator) -> I
 
 CLOSINGS = {
     "power law": Closing((elementary, power_law), 0.5, 0.01, 0.15),
-    "rational": Closing((rational, generalized_rational, noisy_rational), 0.5, 0.1, 0.2),
+    "rational": Closing((rational,), 0.5, 0.1, 0.2),
     "sums": Closing((projected, exponentials, noisy_sums), 0.5, 0.1, 0.2),
-    "bank": Closing((glance,), 0.5, 0.2, 0.25),
+    "bank": Closing((glance,), 0.5, 0.1, 0.2),
+    "outer rational": Closing((generalized_rational, noisy_rational), 0.5, 0.5, 0.3),
     "factors": Closing((factors, more_factors), 0.5, 0.7, 0.35),
     "small bank": Closing((small_bank,), 2.0, 1.0, 0.4),
     "small sums": Closing((small_sums,), 0.5, 0.5, 0.4),
