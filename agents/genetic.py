@@ -48,8 +48,8 @@ class Genetic(NamedTuple):
     targets: np.ndarray  # int64[S]
     best: np.ndarray  # float64[1], best fitness since the restart
     counters: np.ndarray  # int64[N_COUNTERS]
-    token_keys: np.ndarray  # uint64[2**p]
-    value_keys: np.ndarray  # uint64[2**p]
+    token_keys: np.ndarray  # uint32[2**p]
+    value_keys: np.ndarray  # uint32[2**p]
     child: np.ndarray  # int16[L]
     child_constants: np.ndarray  # float64[MAX_CONSTANTS]
     rules: np.ndarray  # uint64[2, 64], see rsrm.agents.seen.make_rules
@@ -70,14 +70,14 @@ class Front(NamedTuple):
     changed: np.ndarray  # bool[Q], set when a row improves, cleared by the reader
 
 
-def new_genetic(max_length, population, schedule, rules, table_bits=20) -> Genetic:
+def new_genetic(max_length, population, schedule, rules, table_bits=19) -> Genetic:
     """Return an empty state; `schedule` is a sequence of ``(mode, target)`` pairs."""
     schedule = np.array(schedule, np.int64).reshape(-1, 2)
     return Genetic(
         np.zeros((population, max_length), np.int16), np.zeros(population, np.int64),
         np.zeros((population, MAX_CONSTANTS)), np.full(population, np.inf), schedule[:, 0].copy(),
         schedule[:, 1].copy(), np.full(1, np.inf), np.zeros(N_COUNTERS, np.int64),
-        np.zeros(1 << table_bits, np.uint64), np.zeros(1 << table_bits, np.uint64), np.zeros(max_length, np.int16),
+        np.zeros(1 << table_bits, np.uint32), np.zeros(1 << table_bits, np.uint32), np.zeros(max_length, np.int16),
         np.zeros(MAX_CONSTANTS), rules, np.zeros(max_length + 1, np.uint64), np.zeros(max_length + 1, np.uint64),
         np.zeros(max_length + 1, np.int64))
 

@@ -144,6 +144,8 @@ def cross(rng, a, na, ca, b, nb, cb, arity, constant, child, child_constants):
     """Write `a` with a random sub-tree replaced by one of `b` into the child; return ``(n, m)``."""
     i = pick_node(rng, a, na, arity)
     j = pick_node(rng, b, nb, arity)
+    if b[j] == a[i] and arity[a[i]] == 0:
+        j = pick_node(rng, b, nb, arity)  # the child would be its parent
     n, m = put_slice(a, ca, 0, i, constant, child, child_constants, 0, 0)
     n, m = put_slice(b, cb, j, subtree_end(b, j, arity), constant, child, child_constants, n, m)
     return put_slice(a, ca, subtree_end(a, i, arity), na, constant, child, child_constants, n, m)
@@ -157,10 +159,11 @@ def mutate_token(rng, a, na, ca, symbols, fragments, values, fragment_rate, arit
     n, m = put_slice(a, ca, 0, i, constant, child, child_constants, 0, 0)
     if kind == 0:
         n, m = put_leaf(rng, symbols, fragments, values, fragment_rate, constant, child, child_constants, n, m)
-    elif kind == 1 and symbols[1, 0] > 0:
-        n = put_token(symbols[1, 1 + below(rng, symbols[1, 0])], child, n)
-    elif kind == 2 and symbols[2, 0] > 0:
-        n = put_token(symbols[2, 1 + below(rng, symbols[2, 0])], child, n)
+    elif symbols[kind, 0] > 0:
+        t = symbols[kind, 1 + below(rng, symbols[kind, 0])]
+        if t == a[i]:
+            t = symbols[kind, 1 + below(rng, symbols[kind, 0])]
+        n = put_token(t, child, n)
     else:
         return -1, 0
     return put_slice(a, ca, i + 1, na, constant, child, child_constants, n, m)

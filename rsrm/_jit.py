@@ -46,6 +46,9 @@ class _Symbols:
 class _InnerLibrary(JITCodeLibrary):
     """LLVM code that is only copied into callers: optimized once and lightly there, and never made machine code."""
 
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout  # what the method sets besides; the passes run below
+
     def _optimize_final_module(self):
         passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=1)
         passes.run(self._final_module, builder)

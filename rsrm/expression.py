@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rsrm._jit import njit
+from rsrm._jit import njit, njit_leaf
 from rsrm.library import PAD, PARAM0, PARAM1, Library
 
 
@@ -141,6 +141,32 @@ def tree_depth(tokens, n, arity):
     return depths[0]
 
 
+_UNKNOWN_ID, _EMPTY_SLOT, _INCOMPLETE = 1, 2, 3
+
+
+@njit_leaf
+def find_fault(tokens, arity, body_length, first_promoted):
+    """Return ``(fault, position)`` of what makes `tokens`, int16[n], no expression; 0 if they are one.
+
+    Searches make and check expressions by the thousand; in NumPy that took a tenth of their time.
+    """
+    n = tokens.shape[0]
+    if n == 0:
+        return _UNKNOWN_ID, 0
+    for k in range(n):
+        if tokens[k] < 0 or tokens[k] >= arity.shape[0]:
+            return _UNKNOWN_ID, k
+    for k in range(n):
+        if tokens[k] >= first_promoted and body_length[tokens[k]] == 0:
+            return _EMPTY_SLOT, k
+    need = 1
+    for k in range(n):
+        if need == 0:
+            return _INCOMPLETE, k
+        need += arity[tokens[k]] - 1
+    return (_INCOMPLETE, n) if need != 0 else (0, n)
+
+
 @dataclass(frozen=True)
 class Expression:
     """An expression: tokens, the values of its constants, and the shared library.
@@ -168,16 +194,16 @@ class Expression:
         constants = np.ascontiguousarray(self.constants, np.float64)
         object.__setattr__(self, "tokens", tokens)
         object.__setattr__(self, "constants", constants)
-        if len(tokens) == 0 or tokens.min() < 0 or tokens.max() >= len(self.library):
-            raise ValueError(f"tokens: ids must lie in 0..{len(self.library) - 1}, got {tokens.tolist()}")
-        tables = self.library.tables
-        empty = tokens[(tokens >= self.library.first_promoted) & (tables.body_length[tokens] == 0)]
-        if len(empty):
-            raise ValueError(f"tokens: {self.library.name(int(empty[0]))} holds no promoted operator")
-        need = 1 + np.cumsum(tables.arity[tokens].astype(int) - 1)
-        if need[-1] != 0 or (need[:-1] == 0).any():
+        library = self.library
+        tables = library.tables
+        fault, at = find_fault(tokens, tables.arity, tables.body_length, library.first_promoted)
+        if fault == _UNKNOWN_ID:
+            raise ValueError(f"tokens: ids must lie in 0..{len(library) - 1}, got {tokens.tolist()}")
+        if fault == _EMPTY_SLOT:
+            raise ValueError(f"tokens: {library.name(int(tokens[at]))} holds no promoted operator")
+        if fault == _INCOMPLETE:
             raise ValueError(f"tokens: {tokens.tolist()} is not one complete prefix expression")
-        wanted = int((self.expanded == self.library.constant).sum())
+        wanted = np.count_nonzero(self.expanded == library.constant)
         if wanted != len(constants):
             raise ValueError(f"constants: {len(constants)} values for {wanted} constant tokens")
 

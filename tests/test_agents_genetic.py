@@ -135,7 +135,7 @@ def test_fingerprint_is_canonical_and_knows_the_rules():
 
 
 def test_refusal_is_of_repeats_that_are_no_shorter():
-    table = np.zeros(16, np.uint64)
+    table = np.zeros(16, np.uint32)
     key = np.uint64(0xABCDEF0000000005)
     assert not refuse(table, key, 9)
     assert refuse(table, key, 9) and refuse(table, key, 12)
