@@ -24,10 +24,11 @@ from rsrm.expression import Expression
 from rsrm.guest import guest
 from rsrm.noise import EXACT, noise_level
 from rsrm.problem import Problem
+from rsrm.skeleton_fit import more_skeletons
 
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
-SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "agent": 2.0}
+SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 CHEAP = 6
 """Direct stages that exact data pass before anybody asks for noise."""
@@ -91,6 +92,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "reductions": reductions,
         "noisy": perhaps,
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
+        "skeletons": more_skeletons(problem, deadline, rng),
     } | guests
     yield from _in_turns(sources, deadline)
 
@@ -112,6 +114,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         "islands": play(reduced),
         "reductions": reductions,
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
+        "skeletons": more_skeletons(told, deadline, rng),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),
     } | guests, deadline)

@@ -17,6 +17,7 @@ from rsrm.noisy_rational import noisy_rational
 from rsrm.polynomial import generalized_rational, rational
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit, solve
+from rsrm.skeleton_fit import skeletons
 from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.targets import relative_weights, transformed
 from rsrm.terms import compose_sum, monomials, presentable, subset, variable_generators
@@ -149,5 +150,5 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
 
 
 STAGES = (elementary, power_law, rational, noisy_sums, factors, exponentials, noisy_rational, projected, more_factors,
-          small_sums, generalized_rational, tuned_sums)
+          skeletons, small_sums, generalized_rational, tuned_sums)
 """All direct stages, cheapest first; those for exact data give nothing where the problem has noise, and the reverse."""

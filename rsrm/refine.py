@@ -12,6 +12,8 @@ from rsrm.simplify import simplify
 
 TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
 FIT_ROWS = 2000
+PRUNED = 16
+"""Terms are left out of candidates with at most this many constants."""
 MARGIN = 50.0
 """Candidates whose description is longer than the best by more nats than this are kept as they are."""
 
@@ -46,6 +48,7 @@ class Refiner:
         best = self._keep_shorter(raw, simplify(expression))
         if len(best.expression.constants):
             best = self._polished(best)
+            best = self._pruned(best)
             best = self._recognized(best)
             best = self._keep_shorter(best, simplify(best.expression))
         return best
@@ -76,6 +79,25 @@ class Refiner:
             # Noise is averaged over rows: the more of them, the closer the constants.
             fitted, _ = fit(best.expression, whole.X, whole.y, whole.weights, n_starts=0)
             best = self._better(best, self._scored(fitted, best))
+        return best
+
+    def _pruned(self, old: Candidate) -> Candidate:
+        """Leave out, one at a time, the terms that the others can do without once they are fitted again."""
+        best, p = old, self.fit_problem
+        if best.nrmse > EXACT or len(best.expression.constants) > PRUNED:
+            return best  # under noise, recognition tries zeros and moves the others along
+        k = 0
+        while k < len(best.expression.constants):
+            constants = best.expression.constants.copy()
+            constants[k] = 0.0
+            shorter = simplify(Expression(best.expression.expanded, constants, best.expression.library))
+            if shorter.complexity < best.expression.complexity and len(shorter.constants):
+                fitted, _ = fit(shorter, p.X, p.y, p.weights, n_starts=0, max_iter=30)
+                new = self._better(best, self._scored(fitted, best))
+                if new is not best:
+                    best, k = new, 0
+                    continue
+            k += 1
         return best
 
     def _recognized(self, old: Candidate) -> Candidate:

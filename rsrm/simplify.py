@@ -66,6 +66,14 @@ def _build(name: str, a: list):
     inner = a[0]
     if inner[0] == "fn" and len(inner) == 3 and (name, inner[1]) in {("exp", "log"), ("log", "exp")}:
         return inner[2]
+    if name == "exp" and inner[0] == "prod" and len(inner[2]) == 1 and inner[2][0][0][:2] == ("fn", "log"):
+        (log, n), twice = inner[2][0], 2.0 * inner[1]
+        if n == 1 and log[2][0] == "prod" and log[2][1] > 0.0 and log[2][1] != 1.0:
+            rest = _build("exp", [_product([(_build("log", [_product(list(log[2][2]))]), 1)], inner[1])])
+            return _product([(rest, 1)], float(np.float64(log[2][1]) ** inner[1]))
+        if n == 1 and twice == round(twice) and abs(twice) <= 24:  # exp(c log f) = f**c
+            whole = twice % 2 == 0
+            return _product([(log[2] if whole else ("fn", "sqrt", log[2]), int(twice) // (2 if whole else 1))])
     return ("fn", name, *a)
 
 

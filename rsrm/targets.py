@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.compose import linear, outer
+from rsrm.compose import linear, outer, power
 from rsrm.expression import Expression
 from rsrm.problem import Problem
 
@@ -36,7 +36,7 @@ def transformed(problem: Problem, name: str) -> Target | None:
     ----------
     problem : Problem
     name : str
-        "identity", or one of "sqrt", "exp", "log", "sin", "cos", "tan", "asin", "acos", "atan", "tanh", "square".
+        "identity", or one of "sqrt", "exp", "log", "sin", "cos", "tan", "asin", "acos", "atan", "tanh", "square", "inv".
     """
     y = problem.y
     given = np.ones(len(y)) if problem.weights is None else problem.weights
@@ -52,6 +52,7 @@ def transformed(problem: Problem, name: str) -> Target | None:
             "acos": (np.cos(u), -np.sin(u)), "atan": (np.tan(u), 1.0 + np.tan(u) ** 2),
             "sin": (np.arcsin(u), 1.0 / np.sqrt(1.0 - u * u)), "cos": (np.arccos(u), -1.0 / np.sqrt(1.0 - u * u)),
             "tan": (np.arctan(u), 1.0 / (1.0 + u * u)), "tanh": (np.arctanh(u), 1.0 / (1.0 - u * u)),
+            "inv": (1.0 / u, -1.0 / (u * u)),
         }
         z, slope = pairs[name]
         if name == "sqrt" and not np.all(u >= 0):
@@ -62,7 +63,7 @@ def transformed(problem: Problem, name: str) -> Target | None:
     weights = np.where(np.isfinite(weights), weights, 0.0)
 
     def lift(f: Expression) -> Expression | None:
-        g = f if name == "identity" else outer(name, f)
+        g = f if name == "identity" else power(f, -1.0) if name == "inv" else outer(name, f)
         return g if g is None or sign > 0 else linear(g.library, [(-1.0, g)])
 
     return Target(z, weights, lift)

@@ -21,6 +21,7 @@ from rsrm.evaluate import values
 from rsrm.objective import Objective
 from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem
+from rsrm.skeleton_fit import skeletons
 
 EVALUATIONS = 30
 """Expressions scored by each agent; one would do."""
@@ -61,7 +62,8 @@ def compile_kernels() -> float:
     gc.disable()  # a compiler makes millions of objects that live: looking through them is a seventh of its time
     try:
         with event.install_listener("numba:compile", notice):
-            for notice.step, step in (("evaluator", _evaluator), ("constants", _constants), ("bank", _bank),
+            for notice.step, step in (("evaluator", _evaluator), ("constants", _constants),
+                                      ("skeletons", _skeletons), ("bank", _bank),
                                       ("matching", _matching), ("genetic refinement", _genetic),
                                       ("tree search", _tree)):
                 step(problem)
@@ -94,6 +96,11 @@ def _constants(problem):
     n, start = len(expression.expanded), expression.constants
     fit_constants(expression.expanded, n, start, problem.X, problem.y, np.empty(0), library.tables, 1, np.empty(1),
                   workspace(n, 1, problem.n_rows))
+
+
+def _skeletons(problem):
+    first = Problem(problem.X[:1], problem.y, Library(1, ("add", "mul", "exp")))
+    next(skeletons(first, time.perf_counter() + 60.0, np.random.default_rng(0)), None)
 
 
 def _bank(problem):
