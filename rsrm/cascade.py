@@ -24,12 +24,15 @@ from rsrm.expression import Expression
 from rsrm.guest import guest
 from rsrm.noise import EXACT, noise_level
 from rsrm.problem import Problem
+from rsrm.separable import separable, splits
+from rsrm.terms import subset
 from rsrm.skeleton_fit import more_skeletons
 
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0, "agent": 2.0}
 """Shares of the time that the sources get."""
+SPLIT_ROWS = 1000
 CHEAP = 6
 """Direct stages that exact data pass before anybody asks for noise."""
 ISLAND_ROWS = 400
@@ -75,7 +78,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield name, _turn(source)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])
     noise = noise_level(problem, rng)
-    if noise.certain:
+    if noise.certain and not _splits_better(problem, noise.level, rng):
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
@@ -84,6 +87,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
     perhaps = noisy(problem, deadline, rng, noise.level)
+    yield "separable", _separable(problem, deadline, rng)
     for _ in range(4):
         yield "reductions", _turn(reductions)
         yield "noisy", _turn(perhaps)
@@ -103,6 +107,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
     """Yield the stages for data that are known to be noisy."""
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
+    yield "separable", _separable(told, deadline, rng)
     told = replace(problem, noise=min(loss(), level))
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
@@ -139,6 +144,20 @@ def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterat
         yield from ReductionSearch(problem, deadline, rng, reduced)
 
     return guarded(search(), "reductions")
+
+
+def _splits_better(problem: Problem, level: float, rng) -> bool:
+    """Return whether what looks like noise to a polynomial is a sum of functions of single variables after all."""
+    if problem.n_variables < 2:
+        return False
+    return any(found.error < 0.5 * level for found in splits(subset(problem, SPLIT_ROWS, rng)))
+
+
+def _separable(problem: Problem, deadline: float, rng) -> Iterator[Expression | None]:
+    def solve(part: Problem) -> Iterator[Expression | None]:
+        return direct_stages(part, deadline, rng, 0.5)
+
+    return _guarded(separable(problem, solve, deadline, rng), "separable")
 
 
 def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:

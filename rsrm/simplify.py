@@ -87,6 +87,11 @@ def _sum(parts):
             c0 += factor * node[1]
             for term, c in node[2]:
                 terms[term] = terms.get(term, 0.0) + factor * c
+        elif node[0] == "prod" and len(node[2]) == 1 and node[2][0][1] == 1 and node[2][0][0][0] == "sum":
+            inner = node[2][0][0]  # c * (c1 + ...) + c2: the numbers may cancel
+            c0 += factor * node[1] * inner[1]
+            for term, c in inner[2]:
+                terms[term] = terms.get(term, 0.0) + factor * node[1] * c
         elif node[0] == "prod":
             term = _product(list(node[2]))
             terms[term] = terms.get(term, 0.0) + factor * node[1]

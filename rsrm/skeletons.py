@@ -135,7 +135,8 @@ def enumerate_skeletons(library: Library, tier: int) -> tuple[Skeleton, ...]:
         mixed.append(b.binary("add", xs[0], b.plus(b.scaled(xs[1]), xs[2])))
     mixed += [b.plus(x, b.power(z)) for x in xs for z in xs if x != z]
     mixed = [m for m in mixed if m is not None]
-    first = _sorted([s for f in xs + mixed for s in b.functions(f)] + [s for f in xs for s in b.plain(f)])
+    first = _sorted([s for f in xs + mixed for s in b.functions(f)] + [s for f in xs for s in b.plain(f)]
+                    + [s for f in mixed for s in (b.unary("log", f), b.unary("sqrt", f), b.inverse(f), b.power(f))])
     powers = [p for x in xs for p in (x, b.mul(x, x), b.inverse(x), b.mul(x, b.mul(x, x))) if p is not None]
     shifts = [s for x in xs if (s := b.shifted(x)) is not None]
     combined = [s for f in first for p in powers + mixed for s in b.joined(p, f)]
