@@ -13,6 +13,7 @@ from rsrm.compose import constant, product, snap
 from rsrm.exponential import exponentials
 from rsrm.expression import Expression, variable
 from rsrm.factors import factors, more_factors
+from rsrm.implicit import quadratics
 from rsrm.noisy_rational import noisy_rational
 from rsrm.polynomial import generalized_rational, rational
 from rsrm.problem import Problem
@@ -150,5 +151,6 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
 
 
 STAGES = (elementary, power_law, rational, noisy_sums, factors, exponentials, noisy_rational, projected, more_factors,
-          skeletons, small_sums, generalized_rational, tuned_sums)
+          skeletons, quadratics, small_sums,
+          generalized_rational, tuned_sums)
 """All direct stages, cheapest first; those for exact data give nothing where the problem has noise, and the reverse."""

@@ -35,6 +35,11 @@ def _midpoints(u: np.ndarray) -> np.ndarray:
     return np.exp(np.linspace(u.min() - 2.0, u.max() + 2.0, 24)) if np.ptp(u) < 30.0 else np.ones(1)
 
 
+def _exponents(u: np.ndarray) -> np.ndarray:
+    """Return exponents, none of which is a whole number, where u is positive."""
+    return np.arange(-3.9, 4.0, 0.2) if u.min() > 0 else np.empty(0)
+
+
 def _right(u: np.ndarray) -> np.ndarray:
     return np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.min()
 
@@ -63,6 +68,9 @@ def families(library) -> list[Family]:
     for p in (1.0, 2.0, 4.0):
         found.append(Family(f"pole{p:.0f}", lambda u, c, p=p: [1.0 / (u**p + c)], lambda u, p=p: _poles(u**p),
                             lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False))
+    if {"exp", "log"} <= names or "pow" in names:
+        found.append(Family("power", lambda u, p: [(u / np.median(u)) ** p], _exponents,
+                            lambda e, p: [power(e, p)], False))
     if "log" in names:
         found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))],
                             False))

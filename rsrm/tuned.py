@@ -8,6 +8,7 @@ time, and all blocks are then refined together by Gauss-Newton steps on the para
 import time
 from collections.abc import Iterator
 from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ BEAM = 5
 FOLLOWED = 4
 """Further blocks that each set is tried with."""
 CONVERGED = 1e-10
+CANCELLED = 300.0
+"""Largest term of a sum, in units of y."""
 
 
 class Block(NamedTuple):
@@ -45,24 +48,26 @@ class _Model:
     Parameters
     ----------
     problem : Problem
-    degree : int
-        Of the polynomial that every sum contains.
     multiplied : bool
         Whether functions of single variables are also tried times a variable.
     deadline : float
         Families that are not tabulated by then are left out.
     """
 
-    def __init__(self, problem: Problem, degree: int, multiplied: bool, deadline: float):
+    def __init__(self, problem: Problem, multiplied: bool, deadline: float):
         generators = variable_generators(problem)
-        self.base = monomials(generators, degree)
         self.generators = generators
-        scale = np.sqrt(np.mean(self.base.values**2, axis=0))
-        self.columns = self.base.values / np.where(scale > 0, scale, 1.0)
+        self.set_degree(1)
         self.multipliers = [np.ones(problem.n_rows)] + ([g.values for g in generators] if multiplied else [])
         self.arguments = list(generators)
         self._compound_arguments(problem.library)
         self._tabulate(families(problem.library), deadline)
+
+    def set_degree(self, degree: int) -> None:
+        """Let every sum contain a polynomial of that degree."""
+        self.base = monomials(self.generators, degree)
+        scale = np.sqrt(np.mean(self.base.values**2, axis=0))
+        self.columns = self.base.values / np.where(scale > 0, scale, 1.0)
 
     def _compound_arguments(self, library):
         """Add sums of two and three variables, and squares when there are few variables, to the arguments."""
@@ -217,6 +222,9 @@ def _compose(model: _Model, problem: Problem, blocks: list[Block], exact: bool) 
         fit = next(iter(eliminate(terms, problem.y, weights, keep=1)), None)
     if fit is None or len(fit.support) > 12:
         return None
+    size = np.abs(fit.coefficients) * np.sqrt(np.mean(terms.values[:, fit.support]**2, axis=0))
+    if size.max() > CANCELLED * np.sqrt(np.mean(problem.y**2)):
+        return None  # a function seen through a keyhole: huge terms that cancel
     fit = snap_fit(terms, fit, problem.y, weights, 1e-7 if exact else 0.1 * problem.noise)
     return compose_sum(terms, fit.support, fit.coefficients)
 
@@ -243,14 +251,18 @@ def tuned_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
         return
     n = len(variable_generators(part))
     z = part.y / np.std(part.y)
-    settings = [(1, False)]
+    settings = [(False, 1)]
+    settings += [(False, d) for d in (2, 3) if part.n_rows > 4 * comb(n + d, d) + 20]
     if part.n_rows > 2 * (n + 1) * (n + 6):
-        settings.append((2, True))
+        settings.append((True, 2))
     seen: set = set()
-    for degree, multiplied in settings:
+    model = None
+    for multiplied, degree in settings:
         if time.perf_counter() > deadline:
             return
-        model = _Model(part, degree, multiplied, deadline)
+        if model is None or multiplied:
+            model = _Model(part, multiplied, deadline)
+        model.set_degree(degree)
         # All families together first; then one kind at a time, which a greedy choice cannot lead astray so easily.
         for kind in ("", "pole", "logistic", "exp", "wave"):
             for candidate in _search(model, part, z, kind, deadline):
