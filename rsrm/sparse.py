@@ -19,7 +19,7 @@ from rsrm.problem import Problem
 from rsrm.regression import best_pairs, eliminate, exact_fit, independent, snap_fit
 from rsrm.shapes import arguments
 from rsrm.targets import relative_weights, targets
-from rsrm.term_dictionary import FUNCTIONS, dictionary
+from rsrm.term_dictionary import FUNCTIONS, dictionary, laurent
 from rsrm.terms import Terms, compose_sum, presentable, subset
 
 MAX_ROWS = 400
@@ -46,7 +46,17 @@ def projected(problem: Problem, deadline: float, rng: np.random.Generator) -> It
     if problem.noise > 0 or problem.n_rows < 12 or np.ptp(problem.y) == 0:
         return
     part = subset(problem, MAX_ROWS, rng)
-    terms = dictionary(part, min(SPAN, int(0.6 * part.n_rows)))
+    multipliers: list = [((), np.ones(part.n_rows))]
+    multipliers += [(m.exponents, m.values) for m in arguments(part, 300) if m.exponents]
+    limit = min(SPAN, int(0.6 * part.n_rows))
+    found = _in_span(part, dictionary(part, limit), multipliers, deadline)
+    if not found:
+        found = _in_span(part, laurent(part, limit), multipliers[:1], deadline)
+    yield from sorted(found, key=lambda e: e.complexity + len(e.constants))
+
+
+def _in_span(part: Problem, terms: Terms, multipliers: list, deadline: float) -> list[Expression]:
+    """Return the expressions for those ``y**p * M`` that lie in the span of the terms; M from the multipliers."""
     with np.errstate(all="ignore"):
         A = terms.values / np.linalg.norm(terms.values, axis=0)
     # Directions of dependent columns are arbitrary: they must not count as explained.
@@ -54,13 +64,11 @@ def projected(problem: Problem, deadline: float, rng: np.random.Generator) -> It
     Q = np.linalg.qr(A[:, kept])[0]
     sign = np.sign(part.y[np.argmax(np.abs(part.y))])
     one_sign = np.all(part.y * sign > 0)
-    multipliers: list = [((), np.ones(part.n_rows))]
-    multipliers += [(m.exponents, m.values) for m in arguments(part, 300) if m.exponents]
-    library = problem.library
+    library = part.library
     hits = []
     for p in POWERS:
         if time.perf_counter() > deadline:
-            return
+            return []
         if (p != 1.0 and not one_sign) or (p < 0 and np.any(part.y == 0)):
             continue
         with np.errstate(all="ignore"):
@@ -94,7 +102,7 @@ def projected(problem: Problem, deadline: float, rng: np.random.Generator) -> It
         candidate = product(library, factors, 1.0 if p == 1.0 else float(sign))
         if (candidate := presentable(candidate)) is not None:
             found.append(candidate)
-    yield from sorted(found, key=lambda e: e.complexity + len(e.constants))
+    return found
 
 
 def small_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
