@@ -52,6 +52,8 @@ def quadratics(problem: Problem, deadline: float, rng: np.random.Generator) -> I
                 if time.perf_counter() > deadline:
                     return
                 terms = _independent(monomials(base + extra, degree))
+                if terms.values.shape[1] < 2:
+                    continue
                 if 3 * terms.values.shape[1] + 8 > part.n_rows or terms.values.shape[1] > MONOMIALS:
                     break
                 found = _relation(terms, target)

@@ -129,7 +129,7 @@ def split(problem: Problem, target: Target) -> Split | None:
         inside = [k for k in range(n) if k in members]
         part = sum(values[k] for k in inside) + sum((v for p, v in zip(used, values[n:], strict=True)
                                                      if p[0] in members), np.zeros(len(z)))
-        if np.std(part) > 0.3 * error * spread:  # else the variables matter less than the model errs
+        if np.std(part) > max(0.3 * error, 1e-8) * spread:  # else the variables matter less than the model errs
             parts.append((inside, part))
     return Split(error, target, parts) if len(parts) > 1 or (parts and len(parts[0][0]) < n) else None
 

@@ -189,7 +189,8 @@ def skeletons(problem: Problem, deadline: float, rng: np.random.Generator) -> It
     rng : numpy.random.Generator
         Chooses rows and starts.
     """
-    yield from _tiers(problem, deadline, rng, (0, 1) if problem.n_variables == 1 else (0,))
+    tiers = (0, 1) if problem.n_variables == 1 else (0,)
+    yield from (e for e in _tiers(problem, deadline, rng, tiers) if e is not None)
 
 
 def more_skeletons(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:
