@@ -18,15 +18,15 @@ from joblib import Parallel, delayed
 from rsrm.agents.island import Island
 from rsrm.agents.reduction import ReductionSearch
 from rsrm.bank_stages import bank_candidates
-from rsrm.closings import LARGE_BANK, SMALL_BANK, guarded
+from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
 from rsrm.guest import guest
 from rsrm.noise import EXACT, noise_level
 from rsrm.problem import Problem
-from rsrm.separable import separable, splits
-from rsrm.terms import subset
+from rsrm.separable import splits
 from rsrm.skeleton_fit import more_skeletons
+from rsrm.terms import subset
 
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
@@ -87,7 +87,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
     perhaps = noisy(problem, deadline, rng, noise.level)
-    yield "separable", _separable(problem, deadline, rng)
+    yield "separable", guarded(apart(problem, deadline, rng), "separable")
     for _ in range(4):
         yield "reductions", _turn(reductions)
         yield "noisy", _turn(perhaps)
@@ -107,7 +107,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
     """Yield the stages for data that are known to be noisy."""
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
-    yield "separable", _separable(told, deadline, rng)
+    yield "separable", guarded(apart(told, deadline, rng), "separable")
     told = replace(problem, noise=min(loss(), level))
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
@@ -151,13 +151,6 @@ def _splits_better(problem: Problem, level: float, rng) -> bool:
     if problem.n_variables < 2:
         return False
     return any(found.error < 0.5 * level for found in splits(subset(problem, SPLIT_ROWS, rng)))
-
-
-def _separable(problem: Problem, deadline: float, rng) -> Iterator[Expression | None]:
-    def solve(part: Problem) -> Iterator[Expression | None]:
-        return direct_stages(part, deadline, rng, 0.5)
-
-    return _guarded(separable(problem, solve, deadline, rng), "separable")
 
 
 def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:

@@ -14,15 +14,18 @@ import numpy as np
 
 from rsrm.bank import Bank
 from rsrm.bank_stages import bank_candidates, pairs, singles
-from rsrm.direct import elementary, power_law
+from rsrm.direct import STAGES, elementary, power_law
 from rsrm.exponential import exponentials
 from rsrm.expression import Expression
 from rsrm.factors import factors, more_factors
+from rsrm.implicit import quadratics
 from rsrm.noisy_rational import noisy_rational
 from rsrm.objective import Objective
 from rsrm.polynomial import generalized_rational, rational
 from rsrm.problem import Problem
 from rsrm.question import Question
+from rsrm.separable import separable
+from rsrm.skeleton_fit import more_skeletons, skeletons
 from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.tuned import tuned_sums
 
@@ -70,16 +73,30 @@ def large_bank(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     return bank_candidates(problem, deadline, rng, sizes=LARGE_BANK)
 
 
+def apart(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:
+    """Yield sums and products of functions of different variables, each solved by the direct stages."""
+
+    def solve(part: Problem) -> Iterator[Expression | None]:
+        for stage in STAGES:
+            yield from guarded(stage(part, min(deadline, time.perf_counter() + 0.5), rng), stage.__name__)
+            yield None
+
+    return separable(problem, solve, deadline, rng)
+
+
 CLOSINGS = {
     "power law": Closing((elementary, power_law), 0.5, 0.01, 0.15),
     "rational": Closing((rational,), 0.5, 0.1, 0.2),
     "sums": Closing((projected, exponentials, noisy_sums), 0.5, 0.1, 0.2),
     "bank": Closing((glance,), 0.5, 0.1, 0.2),
     "outer rational": Closing((generalized_rational, noisy_rational), 0.5, 0.5, 0.3),
+    "skeletons": Closing((quadratics, skeletons), 0.5, 0.4, 0.3),
     "factors": Closing((factors, more_factors), 0.5, 0.7, 0.35),
     "small bank": Closing((small_bank,), 2.0, 1.0, 0.4),
     "small sums": Closing((small_sums,), 0.5, 0.5, 0.4),
     "tuned sums": Closing((tuned_sums,), 0.5, 0.5, 0.45),
+    "apart": Closing((apart,), 3.0, 2.0, 0.5),
+    "more skeletons": Closing((more_skeletons,), 2.0, 2.0, 0.6),
     "large bank": Closing((large_bank,), 4.0, 4.0, 0.7),
 }
 CHEAP = ("power law", "rational", "sums", "bank")

@@ -14,8 +14,9 @@ from rsrm.expression import Expression
 from rsrm.problem import Problem
 from rsrm.regression import exact_fit
 from rsrm.targets import Target, transformed
-from rsrm.terms import Terms, compose_sum, function_generators, monomials, presentable, shortest, subset
-from rsrm.terms import variable_generators
+from rsrm.terms import (
+    Terms, compose_sum, function_generators, monomials, presentable, shortest, subset, variable_generators,
+)
 
 MAX_ROWS = 400
 """Rows used by the linear algebra."""

@@ -214,8 +214,7 @@ def _tiers(problem: Problem, deadline: float, rng, tiers) -> Iterator[Expression
             some = every[lo:lo + CHUNK * 20]
             packed = batch(some, rng)
             for target in chosen:
-                for candidate in _fitted(part, target, X, columns, some, packed, deadline):
-                    yield candidate
+                yield from _fitted(part, target, X, columns, some, packed, deadline)
                 if time.perf_counter() > deadline:
                     return
 

@@ -110,8 +110,8 @@ def laurent(problem: Problem, limit: int) -> Terms:
     """Return at most `limit` monomials with exponents from -2 to 2, simplest first, the constant at their head."""
     columns = [i for i in range(problem.n_variables) if np.ptp(problem.X[i]) > 0 and np.all(problem.X[i] != 0)]
     generators = [Generator(problem.X[i], variable(problem.library, i)) for i in columns]
-    ranked = sorted((sum(map(abs, a)) + 0.1 * sum(p < 0 for p in a), a)
-                    for a in cartesian((-2.0, -1.0, 0.0, 1.0, 2.0), repeat=min(len(columns), 5)) if sum(map(abs, a)) <= 6)
+    exponents = cartesian((-2.0, -1.0, 0.0, 1.0, 2.0), repeat=min(len(columns), 5))
+    ranked = sorted((sum(map(abs, a)) + 0.1 * sum(p < 0 for p in a), a) for a in exponents if sum(map(abs, a)) <= 6)
     kept, values = [], []
     for _, a in ranked[:limit]:
         factors = tuple((g, p) for g, p in enumerate(a) if p)

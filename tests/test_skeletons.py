@@ -24,7 +24,7 @@ def test_skeletons_are_complete_expressions_of_all_variables(n_variables, tier):
     assert [s.cost for s in found] == sorted(s.cost for s in found)
     allowed = {library.token(o) for o in library.operators} | {library.token("1"), library.constant}
     for s in found:
-        e = Expression(np.array(s.tokens), np.ones(len(s.kinds)), library)  # raises where tokens and constants do not fit
+        e = Expression(np.array(s.tokens), np.ones(len(s.kinds)), library)  # raises if they do not fit
         used = set(e.tokens.tolist())
         assert set(range(n_variables)) <= used <= allowed | set(range(n_variables))
         assert len(s.kinds) <= MAX_CONSTANTS
