@@ -36,7 +36,7 @@ def transformed(problem: Problem, name: str) -> Target | None:
     ----------
     problem : Problem
     name : str
-        "identity", or one of "sqrt", "square", "inv", "exp", "log", "sin", "cos", "tan", "asin", "acos", "atan", "tanh".
+        "identity", or one of sqrt, square, inv, exp, log, sin, cos, tan, asin, acos, atan, tanh.
     """
     y = problem.y
     given = np.ones(len(y)) if problem.weights is None else problem.weights
