@@ -55,10 +55,11 @@ class Policy(NamedTuple):
     """Numbers that steer an episode."""
 
     exploration: float = 1.0  # c in selection
-    temperature: float = 0.1  # of the prior; infinite: all actions are alike
+    temperature: float = 0.1  # of the prior
     alpha: float = 0.3  # step size of double Q-learning
     uniform: float = 0.01  # added to every prior
-    use_q: bool = True
+    use_q: bool = True  # in the prior
+    use_costs: bool = True  # in the prior; with neither all actions are alike
 
 
 @dataclass(eq=False)
@@ -123,6 +124,8 @@ class ReductionSearch:
         Double-Q tables over :meth:`state` and the columns of actions.
     n_fits : int
         Reductions that were put to a surrogate.
+    n_closings : int
+        Episodes that were begun.
     """
 
     def __init__(self, problem: Problem, deadline: float, rng: np.random.Generator,
@@ -138,7 +141,7 @@ class ReductionSearch:
         self.seed = int(rng.integers(2**32))
         self.rng = new_rng(self.seed)
         self.q = np.zeros((2, N_STATES, N_REDUCTIONS + len(closings)))
-        self.n_fits = self.n_nodes = self.n_episodes = 0
+        self.n_fits = self.n_closings = self.n_nodes = self.n_episodes = 0
         self.gains = 0.0
         self._seen: set[bytes] = set()
         model = surrogate_of(problem, self.noise)
@@ -190,7 +193,7 @@ class ReductionSearch:
         actions = [a for a in node.actions if a.is_open]
         if not actions:
             return None
-        logits = np.array([-a.cost for a in actions])
+        logits = np.array([-a.cost if self.policy.use_costs else 0.0 for a in actions])
         if self.policy.use_q:
             logits += self.q[:, node.row, [a.column for a in actions]].mean(0)
         prior = np.exp((logits - logits.max()) / self.policy.temperature)
@@ -246,6 +249,7 @@ class ReductionSearch:
     def _simulate(self, node: Node, action: Action) -> Iterator[Expression | None]:
         """Simulation: close the problem; yield what is found and return the reward."""
         action.is_open = False
+        self.n_closings += 1
         if not any(problem is node.problem for _, problem in self.reduced):
             self.reduced.append((node.cost, node.problem))
         expressions = closing(node.problem, self.closings[action.closing], self.deadline,

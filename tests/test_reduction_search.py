@@ -98,7 +98,7 @@ def test_the_statistics_of_a_node_are_those_of_the_episodes_below_it(finished):
             if a.child is not None:
                 below = [b.best for b in a.child.actions]
                 assert a.visits == a.child.visits and a.best == max(below) and 0.0 <= a.value <= 1.0
-    assert finished.root.visits == finished.n_episodes
+    assert finished.root.visits == finished.n_episodes == finished.n_closings
     assert finished.n_nodes <= finished.n_fits
 
 

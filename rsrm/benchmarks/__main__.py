@@ -1,4 +1,4 @@
-"""Command line: ``python -m rsrm.benchmarks {list,run,report,speed,ablation,env}``."""
+"""Command line: ``python -m rsrm.benchmarks {list,run,report,speed,ablation,reductions,env}``."""
 
 import argparse
 import ast
@@ -13,6 +13,7 @@ _MODULES = {
     "report": "print and draw results",
     "speed": "time the evaluator, constants, whole searches, the cold start",
     "ablation": "switch the modules of the search off in turn",
+    "reductions": "the tree search over reductions on random laws, its parts switched off in turn",
     "env": "steps per second of the environment",
 }
 
