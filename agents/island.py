@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rsrm.agents.closing import N_SIMPLE, new_hole_work, shapes_of, write_hits
+from rsrm.agents.closing import Closer
 from rsrm.agents.genetic import Front, Genetic, Settings, evolve, new_front, new_genetic
-from rsrm.agents.holes import Shapes
-from rsrm.agents.mcts import Hits, Policy, Tree, clear, new_hits, new_tree, run_round
-from rsrm.agents.qlearning import new_tables, new_work
+from rsrm.agents.planner import Experience, Planner
 from rsrm.agents.readout import exact_targets, write_out
 from rsrm.agents.rng import new_rng
 from rsrm.agents.scoring import RAW, SCALED, Data, new_data, new_scratch
@@ -22,9 +20,7 @@ from rsrm.agents.seen import make_rules
 from rsrm.agents.variation import Alphabet, new_alphabet
 from rsrm.bank import Bank
 from rsrm.expression import Expression
-from rsrm.grammar import Limits, make_limits
 from rsrm.hall_of_fame import HallOfFame
-from rsrm.library import Library
 from rsrm.problem import Problem
 from rsrm.subtree import SubtreeDiscovery
 
@@ -37,9 +33,8 @@ EPISODES = 1000
 """Episodes of tree search after each chunk of genetic refinement: its finds come early, or after a promotion."""
 CONTEXT_SIZE = 12
 """Tokens that the tree search writes at most before the hole is closed."""
-BANK_ENTRIES, BANK_ROWS = 50_000, 24
-"""Size of the bank that an island enumerates for itself."""
-TREE_NODES = 20_000
+DRAWS = 1000
+"""Sub-trees of the population that are asked for after each chunk what should stand in their place."""
 DISCOVERY = 50_000
 """Expressions scored between two looks at which sub-trees to promote."""
 
@@ -72,7 +67,10 @@ class Island:
     use_genetic: bool
     use_mcts: bool
     discovery: SubtreeDiscovery | None = None
-    planner: "Planner | None" = None
+    planner: Planner | None = None
+    closer: Closer | None = None
+    experience: Experience | None = None
+    promoted: list[Expression] = field(default_factory=list)
     n_evaluations: int = 0
     n_discoveries: int = 0
     news: list[tuple[Expression, float]] = field(default_factory=list)
@@ -123,15 +121,19 @@ class Island:
         settings = Settings(max_depth, 30000, 3, 0.45, 0.15, 0.05, target_nrmse, 4, not library.constants,
                             library.constant)
         schedule = make_schedule(len(targets), probe)
+        closer = Closer.create(problem, length, bank, probe) if use_subtrees else None
+        rules = dict(max_depth=max_depth, nested_constraints=nested_constraints)
+        experience = Experience.create(library, max_size=length, max_constants=max_constants, **rules)
         planner = None
         if use_mcts:
-            options = dict(max_size=min(length, CONTEXT_SIZE) if use_subtrees else length, max_depth=max_depth,
-                           max_constants=0 if use_subtrees else max_constants, nested_constraints=nested_constraints)
-            planner = Planner.create(problem, options, use_q, use_subtrees, bank, probe)
+            options = dict(max_size=min(length, CONTEXT_SIZE) if use_subtrees else length,
+                           max_constants=0 if use_subtrees else max_constants, **rules)
+            planner = Planner.create(problem, options, use_q, experience.q, closer)
         return cls(problem, rng, settings, new_alphabet(library, fragments, length), data, head,
                    new_genetic(length, population, schedule, make_rules(nested_constraints)), new_front(length),
                    HallOfFame(library, 3 * length + 24), length, list(fragments), use_genetic, use_mcts,
-                   SubtreeDiscovery(library) if use_subtrees else None, planner)
+                   SubtreeDiscovery(library) if use_subtrees else None, planner, closer,
+                   experience if use_q else None)
 
     def round(self, seconds: float | None = None, evaluations: int | None = None) -> list[tuple[Expression, float]]:
         """Search on, for `seconds` of wall clock or for a number of `evaluations`; return what was improved.
@@ -166,6 +168,16 @@ class Island:
                 left -= scored
                 improvements += self._keep(self._read_front())
                 solved = self.hall.errors.min() < self.settings.exact
+                if self.experience is not None:
+                    taste = self.experience.learn(self.rng, self.genetic, self.settings.parsimony)
+                    self.alphabet = new_alphabet(self.problem.library, self.fragments + self.promoted, self.max_size,
+                                                 taste)
+                if self.closer is not None and left > 0 and not solved:
+                    scored, found = self.closer.complete(self.rng, self.genetic, DRAWS)
+                    self.n_evaluations += scored
+                    left -= scored
+                    improvements += self._keep(found)
+                    solved = self.hall.errors.min() < self.settings.exact
             if self.use_mcts and left > 0 and not solved:
                 scored, found = self.planner.round(self.rng, self.data, self.front, scratch,
                                                    int(min(left, EPISODES if self.use_genetic else CHUNK)))
@@ -186,6 +198,7 @@ class Island:
         self.n_discoveries = self.n_evaluations // DISCOVERY
         chosen = self.discovery.update(self.problem, self.hall.pareto(), self.news)
         self.news = []
+        self.promoted = chosen
         self.alphabet = new_alphabet(self.problem.library, self.fragments + chosen, self.max_size)
         if self.planner is not None:
             self.planner.use(self.discovery.library)
@@ -211,58 +224,6 @@ class Island:
         return self.hall.errors[expression.complexity] == error
 
 
-@dataclass
-class Planner:
-    """The tree search of an island: its tree, Q tables, and what it closes holes with."""
-
-    problem: Problem
-    library: Library
-    options: dict
-    limits: Limits
-    policy: Policy
-    tree: Tree
-    q: np.ndarray
-    bank: Bank
-    entries: np.ndarray
-    shapes: Shapes
-    hits: Hits
-    by_value: bool
-    n_read: int = 0
-
-    @classmethod
-    def create(cls, problem: Problem, options: dict, use_q: bool, by_value: bool, bank: Bank | None,
-               rng) -> "Planner":
-        """Return a planner with an empty tree; enumerates a small bank if none is given.
-
-        Without `by_value`, episodes go on to complete expressions, and the bank stays small.
-
-        `options` are keyword arguments of :func:`rsrm.grammar.make_limits`.
-        """
-        if bank is None:
-            bank = Bank.enumerate(problem.X, problem.library, max_entries=BANK_ENTRIES if by_value else 1000,
-                                  rng=rng, n_rows=BANK_ROWS)
-        shapes, entries = shapes_of(problem, bank, rng)
-        k, limits = len(problem.library), make_limits(problem.library, **options)
-        return cls(problem, problem.library, options, limits, Policy(0.5, 0.1, 0.1, 0.1, 0.99, use_q),
-                   new_tree(k, TREE_NODES), new_tables(k),
-                   bank, entries, shapes, new_hits(limits.max_size), by_value)
-
-    def use(self, library: Library) -> None:
-        """Go on with other promoted operators: ids stay, but masks change, so that the tree begins anew."""
-        if library != self.library:
-            self.library = library
-            self.limits = make_limits(library, **self.options)
-            clear(self.tree)
-
-    def round(self, rng, data, front, scratch, episodes: int) -> tuple[int, list[tuple[Expression, float]]]:
-        """Run episodes; return how many, and the closed contexts that were news."""
-        work = new_hole_work(self.limits.max_size, len(self.shapes.y))
-        scored = run_round(rng, self.tree, self.q, self.policy, self.by_value, SCALED, self.limits,
-                           self.library.tables, data, scratch, front, self.shapes,
-                           min(N_SIMPLE, len(self.entries)), work, self.hits, new_work(self.limits), episodes)
-        found = write_hits(self.problem, self.bank, self.entries, self.shapes, self.hits, self.n_read, work)
-        self.n_read = int(self.hits.count[0])
-        return scored, found
 
 
 def make_schedule(n_targets: int, rng: np.random.Generator) -> list[tuple[int, int]]:

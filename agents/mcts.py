@@ -21,9 +21,8 @@ import numpy as np
 
 from rsrm import grammar
 from rsrm._jit import njit, njit_leaf
-from rsrm.agents.holes import find_exact, nearest_shape, undo
-from rsrm.agents.qlearning import abstract, choose, judge, learn_path
-from rsrm.expression import expand, subtree_end
+from rsrm.agents.contexts import close_hole
+from rsrm.agents.qlearning import CAUTION, TRACE, abstract, choose, closeness, judge, learn_path
 from rsrm.metrics import reward
 
 UNVISITED = -1
@@ -52,15 +51,8 @@ class Policy(NamedTuple):
     use_q: bool  # prior and simulation from the Q tables; uniform otherwise
 
 
-class Hits(NamedTuple):
-    """Contexts that were closed; the reader writes them out. H places, used as a ring."""
-
-    tokens: np.ndarray  # int16[H, L]
-    lengths: np.ndarray  # int64[H]
-    entries: np.ndarray  # int64[H], sub-tree; -2: the hole is a number
-    errors: np.ndarray  # float64[H], NRMSE as predicted; 0 for an exact match
-    count: np.ndarray  # int64[1], written so far
-    best: np.ndarray  # float64[L + 1], smallest error by length of the context
+POLICY = Policy(2.0, 0.1, 0.2, 0.1, 0.99, True)
+"""The usual numbers."""
 
 
 def new_tree(n_tokens: int, capacity: int) -> Tree:
@@ -68,12 +60,6 @@ def new_tree(n_tokens: int, capacity: int) -> Tree:
     tree = Tree(np.full((capacity, n_tokens), UNVISITED, np.int32), np.zeros(capacity, np.int64), np.zeros(capacity),
                 np.zeros(capacity), np.zeros(capacity, np.bool_), np.ones(1, np.int64))
     return tree
-
-
-def new_hits(max_size: int, places: int = 64) -> Hits:
-    """Return an empty list of closed contexts."""
-    return Hits(np.zeros((places, max_size), np.int16), np.zeros(places, np.int64), np.zeros(places, np.int64),
-                np.zeros(places), np.zeros(1, np.int64), np.full(max_size + 1, np.inf))
 
 
 @njit_leaf
@@ -169,55 +155,6 @@ def close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask):
 
 
 @njit
-def expand_context(tokens, n, tables, out):
-    """Write the context ``tokens[:n]`` with promoted operators written out into `out`; return its length.
-
-    -1 where the hole is an argument of a promoted operator: it may then occur anywhere, and more than once.
-    """
-    plain = True
-    for k in range(n):
-        out[k] = tokens[k]
-        plain &= tables.body_length[tokens[k]] == 0
-    if plain:
-        return n
-    k = 0
-    while k < n:
-        if tables.body_length[tokens[k]] > 0:
-            return -1
-        k = subtree_end(tokens, k + 1, tables.arity) if tables.arity[tokens[k]] == 2 else k + 1
-    if n >= tokens.shape[0]:
-        return -1
-    tokens[n] = 0  # any variable: the hole is the last leaf, before and after
-    return np.int64(expand(tokens, n + 1, tables, out)) - 1
-
-
-@njit
-def close_hole(tokens, n, tables, shapes, n_simple, hole_work, hits, expanded):
-    """Return the NRMSE of the best closing of the context ``tokens[:n]``; note it among the hits if it is news."""
-    n = expand_context(tokens, n, tables, expanded)
-    if n < 0 or not undo(expanded, n, shapes.X, shapes.y, tables, hole_work):
-        return math.inf
-    entry, _, _ = find_exact(hole_work.hole, shapes)
-    error = 0.0
-    if entry == -1:
-        entry, error = nearest_shape(hole_work.hole, hole_work.slope, shapes, n_simple)
-        if entry < 0:
-            return math.inf
-    for k in range(n + 1):
-        if hits.best[k] <= error:
-            return error
-    hits.best[n] = error
-    place = hits.count[0] % hits.lengths.shape[0]
-    for k in range(n):
-        hits.tokens[place, k] = expanded[k]
-    hits.lengths[place] = n
-    hits.entries[place] = entry
-    hits.errors[place] = error
-    hits.count[0] += 1
-    return error
-
-
-@njit
 def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratch, front, shapes, n_simple, hole_work,
               hits, work, episodes):
     """Run episodes; return how many expressions or contexts were judged (one per episode, fewer if all is exhausted).
@@ -254,6 +191,7 @@ def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratc
         nodes[0] = ROOT
         n_nodes, steps = 1, 0
         in_tree, finished = True, False
+        fresh = True
         while not finished:
             grammar.legal_actions(state, limits, mask)
             parent, sibling, depth, open_slots = grammar.context(state, limits)
@@ -285,11 +223,16 @@ def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratc
             if steps == n_nodes - 1:
                 tree.exhausted[nodes[n_nodes - 1]] = True
         else:
-            error = close_hole(tokens, steps, tables, shapes, n_simple, hole_work, hits, work.expanded)
-        gain = reward(steps, error, policy.eta)
+            error, fresh = close_hole(tokens, steps, tables, shapes, n_simple, hole_work, hits, work.expanded)
+        if complete:
+            gain = reward(steps, error, policy.eta)
+        else:
+            # A context that was closed before is no news: without reward the search leaves it, which it must not do
+            # when the reward is all that it has.
+            gain = policy.eta ** steps * closeness(error) if fresh else 0.0
         backpropagate(tree, nodes, n_nodes, gain)
         if policy.use_q:
-            learn_path(rng, q, rows, actions, steps, gain, policy.alpha)
+            learn_path(rng, q, rows, actions, steps, gain, policy.alpha, TRACE, CAUTION)
         if complete and steps == n_nodes - 1:
             close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask)
     return episodes

@@ -22,9 +22,12 @@ import numpy as np
 from rsrm import grammar
 from rsrm.agents import mcts
 from rsrm.agents.closing import new_hole_work
+from rsrm.agents.contexts import new_hits
 from rsrm.agents.genetic import SIZE, Settings, breed, compete, new_front, new_genetic
-from rsrm.agents.holes import Shapes
-from rsrm.agents.qlearning import abstract, choose, judge, learn_path, new_tables, new_work, run_episodes
+from rsrm.agents.holes import no_shapes
+from rsrm.agents.qlearning import (
+    CAUTION, TRACE, abstract, choose, is_news, judge, learn_path, new_tables, new_work, run_episodes,
+)
 from rsrm.agents.rng import new_rng
 from rsrm.agents.scoring import RAW, Data, new_data, new_scratch
 from rsrm.agents.seen import fingerprint, make_rules, refuse
@@ -76,6 +79,7 @@ class RandomAgent:
         self.rng = new_rng(seed)
         self.q = new_tables(len(self.library))
         self.front = new_front(self.limits.max_size)
+        self.work.written[:] = 0
         self._steps = 0
 
     def act(self, observation, info) -> int:
@@ -88,7 +92,9 @@ class RandomAgent:
         """Take in the reward of the last action; learning happens at the end of an episode."""
         if terminated:
             if self.learns:
-                learn_path(self.rng, self.q, self.work.rows, self.work.actions, self._steps, float(reward), self.alpha)
+                news = is_news(self.work.written, self.work.actions, self._steps)
+                learn_path(self.rng, self.q, self.work.rows, self.work.actions, self._steps,
+                           float(reward) if news else 0.0, self.alpha, TRACE, CAUTION)
             self._steps = 0
 
     def run_round(self, problem: Problem, episodes: int) -> np.ndarray:
@@ -122,15 +128,18 @@ class DoubleQAgent(RandomAgent):
     r"""Double Q-learning over s = (parent, sibling, depth, open slots); see :mod:`rsrm.agents.qlearning`.
 
     Of two tables one, drawn at random and called A here, learns each step of an episode from the other (van Hasselt,
-    "Double Q-learning", NeurIPS 2010)::
+    "Double Q-learning", NeurIPS 2010), the last one first::
 
-        Q_A(s, a) += alpha * (Q_B(s', argmax_a' Q_A(s', a')) - Q_A(s, a))       alpha * (R - Q_A(s, a)) at the end
+        G = (1 - lambda) Q_B(s', argmax_a' Q_A(s', a')) + lambda G'         G = R at the end
+        Q_A(s, a) += alpha * (G - Q_A(s, a))                                where bad surprises count a fifth
+
+    An expression that the agent wrote before is learned as R = 0, so that it goes on to others.
 
     Actions are drawn from ``softmax((Q_A + Q_B) / (2 temperature))`` over the legal ones, with probability `epsilon`
     uniformly.
     """
 
-    epsilon, temperature, alpha = 0.1, 0.1, 0.1
+    epsilon, temperature, alpha = 0.1, 0.05, 0.3
     learns = True
 
 
@@ -149,7 +158,7 @@ class MCTSAgent(RandomAgent):
 
     """
 
-    policy = mcts.Policy(0.5, 0.1, 0.1, 0.1, 0.99, True)
+    policy = mcts.POLICY
     capacity = 20_000
 
     def reset(self, seed) -> None:
@@ -194,7 +203,8 @@ class MCTSAgent(RandomAgent):
     def backpropagate(self, nodes: np.ndarray, gain: float) -> None:
         """Backpropagation: tree statistics and Q tables."""
         mcts.backpropagate(self.tree, nodes, len(nodes), gain)
-        learn_path(self.rng, self.q, self.work.rows, self.work.actions, self._steps, gain, self.policy.alpha)
+        learn_path(self.rng, self.q, self.work.rows, self.work.actions, self._steps, gain, self.policy.alpha,
+                   TRACE, CAUTION)
 
     def learn(self, reward: float, terminated: bool) -> None:
         """Take in the reward of the last action."""
@@ -212,11 +222,9 @@ class MCTSAgent(RandomAgent):
 
     def run_round(self, problem: Problem, episodes: int) -> int:
         """Run whole episodes in one compiled call; return how many (fewer once everything was judged)."""
-        nothing = np.empty(0)
-        shapes = Shapes(np.empty((1, 0)), nothing, np.empty((0, 0)), nothing, np.empty(0, np.int64), nothing, 1.0)
         return mcts.run_round(self.rng, self.tree, self.q, self.policy, False, RAW, self.limits, self.library.tables,
                               plain_data(problem), new_scratch(self.limits.max_size, problem.n_rows), self.front,
-                              shapes, 0, new_hole_work(self.limits.max_size, 1), mcts.new_hits(self.limits.max_size),
+                              no_shapes(), 0, new_hole_work(self.limits.max_size, 1), new_hits(self.limits.max_size),
                               self.work, episodes)
 
     def _begin(self):

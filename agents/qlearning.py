@@ -4,9 +4,13 @@ A state is not a prefix but what matters of it for the next token: the parent of
 lies and how many slots are open, so that what is learned in one prefix serves in all like it. Two tables are kept; one
 of them, drawn at random, moves toward the other's value at its own best action::
 
-    Q_A(s, a) += alpha * (Q_B(s', argmax_a' Q_A(s', a')) - Q_A(s, a)),        at the end: ... (R - Q_A(s, a))
+    Q_A(s, a) += alpha * (G - Q_A(s, a)),     G = (1 - lambda) Q_B(s', argmax_a' Q_A(s', a')) + lambda G',
+                                              at the end G = R
 
-Rewards come at the end only, so that an episode is learned backwards: one episode informs all its steps.
+Rewards come at the end only, so that an episode is learned backwards: one episode informs all its steps. G is Peng's
+lambda-return: with lambda = 0 the best action of the next state repairs whatever was done before, so that all first
+tokens came out alike. Bad surprises count less than good ones (an expectile, Newey & Powell, Econometrica 1987),
+because of all expressions only the best matters.
 """
 
 import math
@@ -17,13 +21,18 @@ import numpy as np
 from rsrm import grammar
 from rsrm._jit import njit, njit_leaf
 from rsrm.agents.genetic import offer
-from rsrm.agents.rng import below, uniform
+from rsrm.agents.rng import below, mix, uniform
 from rsrm.agents.scoring import MAX_CONSTANTS, fit_inner, score
+from rsrm.agents.seen import refuse
 from rsrm.expression import expand
 from rsrm.metrics import reward
 
 DEPTHS, SLOTS = 3, 3
 """Buckets of depth (two levels each) and of open slots (1, 2, more)."""
+TRACE = 0.8
+"""Lambda of the lambda-return."""
+CAUTION = 0.2
+"""Weight of bad surprises where expressions are written token by token: of many, the one best counts."""
 
 
 class Work(NamedTuple):
@@ -38,6 +47,7 @@ class Work(NamedTuple):
     actions: np.ndarray  # int64[L]
     nodes: np.ndarray  # int64[L + 1], tree nodes passed in selection
     prior: np.ndarray  # float64[K]
+    written: np.ndarray  # uint64[2**p], expressions of earlier episodes, see :func:`is_news`
 
 
 def new_work(limits: grammar.Limits) -> Work:
@@ -45,7 +55,7 @@ def new_work(limits: grammar.Limits) -> Work:
     size, k = limits.max_size, limits.cells.shape[1]
     return Work(np.zeros(grammar.state_size(limits), np.int32), np.zeros(size, np.int16), np.zeros(k, np.int8),
                 np.zeros(size, np.int16), np.zeros(MAX_CONSTANTS), np.zeros(size, np.int64), np.zeros(size, np.int64),
-                np.zeros(size + 1, np.int64), np.zeros(k))
+                np.zeros(size + 1, np.int64), np.zeros(k), np.zeros(1 << 15, np.uint64))
 
 
 def new_tables(n_tokens: int) -> np.ndarray:
@@ -91,7 +101,7 @@ def choose(rng, q, row, mask, epsilon, temperature):
 
 
 @njit_leaf
-def learn_path(rng, q, rows, actions, steps, gain, alpha):
+def learn_path(rng, q, rows, actions, steps, gain, alpha, trace, caution):
     """Learn one episode backwards, in place.
 
     Parameters
@@ -104,7 +114,12 @@ def learn_path(rng, q, rows, actions, steps, gain, alpha):
         The reward at the end.
     alpha : float
         Step size.
+    trace : float
+        Lambda of the lambda-return: 0 learns from the next state's value alone, 1 from the reward alone.
+    caution : float
+        Weight of bad surprises: at 1 the tables tend to means, below it to high expectiles.
     """
+    back = gain
     for k in range(steps - 1, -1, -1):
         a = below(rng, 2)
         goal = gain
@@ -116,8 +131,19 @@ def learn_path(rng, q, rows, actions, steps, gain, alpha):
             for t in range(q.shape[2]):
                 if q[a, row, t] > q[a, row, best]:
                     best = t
-            goal = q[1 - a, row, best]
-        q[a, rows[k], actions[k]] += alpha * (goal - q[a, rows[k], actions[k]])
+            goal = (1.0 - trace) * q[1 - a, row, best] + trace * back
+        back = goal
+        surprise = goal - q[a, rows[k], actions[k]]
+        q[a, rows[k], actions[k]] += alpha * surprise * (1.0 if surprise > 0.0 else caution)
+
+
+@njit_leaf
+def is_news(written, actions, steps):
+    """Return whether an expression was not written before, as far as the table `written` remembers, and note it."""
+    key = np.uint64(0)
+    for k in range(steps):
+        key = mix(key + np.uint64(actions[k] + 1))
+    return not refuse(written, key, steps)
 
 
 @njit  # no leaf: what writes out promoted operators allocates
@@ -145,7 +171,9 @@ def run_episodes(rng, q, learn, epsilon, temperature, alpha, eta, mode, limits, 
         error = judge(tokens, steps, expanded, constants, mode, tables, data, scratch, front)
         gains[episode] = reward(steps, error, eta)
         if learn:
-            learn_path(rng, q, rows, actions, steps, gains[episode], alpha)
+            # The same expression again is worth nothing: without this the policy repeats its best for ever.
+            news = is_news(work.written, actions, steps)
+            learn_path(rng, q, rows, actions, steps, gains[episode] if news else 0.0, alpha, TRACE, CAUTION)
 
 
 @njit
@@ -175,3 +203,62 @@ def judge(tokens, n, expanded, constants, mode, tables, data, scratch, front):
     if error < math.inf:
         offer(front, expanded, size, constants, error, mode, 0)
     return error
+
+
+@njit_leaf
+def closeness(error):
+    """Return the reward of an NRMSE between 0 and 1 on a logarithmic scale: 0.5 at 0.09, 0.85 at 0.01."""
+    return max(0.0, 1.0 - math.log(1.0 + 100.0 * error) / math.log(101.0))
+
+
+@njit
+def replay(rng, q, visits, tokens, lengths, fitness, size, parsimony, limits, work, alpha, eta, draws):
+    """Learn from random individuals of a population as if they had been written in episodes, in place.
+
+    Q-learning is off-policy: what the genetic agent found good teaches the tables as well as their own episodes.
+
+    Parameters
+    ----------
+    rng : uint64[1]
+    q : float64[2, S, K]
+    visits : float64[S, K]
+        How often each pair was replayed.
+    tokens, lengths, fitness
+        Of the individuals; the fitness is ``log(nrmse) + parsimony * length``.
+    size : int
+        Individuals in use.
+    parsimony : float
+    limits : rsrm.grammar.Limits
+    work : Work
+    alpha, eta : float
+    draws : int
+        Individuals replayed.
+    """
+    state, mask, rows, actions = work.state, work.mask, work.rows, work.actions
+    if size == 0:
+        return
+    for _ in range(draws):
+        i = below(rng, size)
+        n = min(lengths[i], limits.max_size)
+        grammar.reset(state, limits)
+        steps = 0
+        for k in range(n):
+            t = tokens[i, k]
+            grammar.legal_actions(state, limits, mask)
+            if mask[t] == 0:
+                break
+            parent, sibling, depth, open_slots = grammar.context(state, limits)
+            rows[k], actions[k] = abstract(parent, sibling, depth, open_slots, mask.shape[0]), t
+            visits[rows[k], t] += 1.0
+            steps += 1
+            grammar.append(state, work.tokens, t, limits)
+        gain = eta ** lengths[i] * closeness(math.exp(fitness[i] - parsimony * lengths[i]))
+        learn_path(rng, q, rows, actions, steps, gain, alpha, TRACE, CAUTION)
+
+
+def preferences(q: np.ndarray, visits: np.ndarray) -> np.ndarray:
+    """Return by token how much better than its alternatives it did, float64[K]: the mean advantage Q(s, a) - V(s)."""
+    mean = q.mean(axis=0)
+    total = visits.sum(axis=1, keepdims=True)
+    value = (visits * mean).sum(axis=1, keepdims=True) / np.maximum(total, 1.0)
+    return (visits * (mean - value)).sum(axis=0) / np.maximum(visits.sum(axis=0), 1.0)

@@ -280,7 +280,7 @@ class ReductionSearch:
         average = self.gains / max(self.n_episodes, 1)
         rows = np.array([node.row for node, _ in path], np.int64)
         columns = np.array([action.column for _, action in path], np.int64)
-        learn_path(self.rng, self.q, rows, columns, len(path), gain - average, self.policy.alpha)
+        learn_path(self.rng, self.q, rows, columns, len(path), gain - average, self.policy.alpha, 0.0, 1.0)
 
 
 def _fingerprint(problem: Problem) -> bytes:

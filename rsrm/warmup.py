@@ -126,4 +126,4 @@ def _genetic(problem):
 
 def _tree(problem):
     Island.create(problem, use_genetic=False).round(evaluations=EVALUATIONS)
-    learn_path(new_rng(0), np.zeros((2, 1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), 1, 0.0, 0.1)
+    learn_path(new_rng(0), np.zeros((2, 1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), 1, 0.0, 0.1, 0.0, 1.0)

@@ -9,13 +9,19 @@ import pytest
 import rsrm.envs  # noqa: F401
 from rsrm import grammar
 from rsrm.agents import DoubleQAgent, GeneticAgent, Island, MCTSAgent, RandomAgent, mcts
-from rsrm.agents.closing import new_hole_work
-from rsrm.agents.holes import find_exact, nearest_shape, new_shapes, undo
-from rsrm.agents.qlearning import choose, learn_path
+from rsrm.agents.contexts import expand_context
+from rsrm.agents.closing import Closer, new_hole_work
+from rsrm.agents.genetic import SIZE, new_genetic
+from rsrm.agents.holes import fill, find_exact, nearest_shape, new_shapes, normalise, undo
+from rsrm.agents.planner import Experience
+from rsrm.agents.qlearning import abstract, choose, is_news, learn_path
+from rsrm.agents.readout import error_of
 from rsrm.agents.rng import below, new_rng
+from rsrm.agents.seen import make_rules
+from rsrm.agents.variation import new_alphabet
 from rsrm.evaluate import values
 from rsrm.export import parse
-from rsrm.expression import Expression
+from rsrm.expression import Expression, subtree_end
 from rsrm.library import Library
 from rsrm.problem import Problem
 
@@ -25,16 +31,19 @@ X = np.random.default_rng(1).uniform(0.3, 1.2, (2, 20))
 PROBLEM = Problem(X, X[0] * X[1] + np.exp(X[0]), LIBRARY)
 
 
-def test_double_q_moves_one_table_towards_the_others_value():
+def test_double_q_moves_one_table_towards_the_others_value_and_the_return():
     rng, twin = new_rng(0), new_rng(0)
     q = np.random.default_rng(0).random((2, 6, 4))
     expected = q.copy()
     rows, actions = np.array([2, 5, 1]), np.array([3, 0, 2])
-    learn_path(rng, q, rows, actions, 3, 0.7, 0.25)
+    learn_path(rng, q, rows, actions, 3, 0.7, 0.25, 0.6, 0.3)
+    goal = 0.7
     for k in (2, 1, 0):
         a = below(twin, 2)
-        goal = 0.7 if k == 2 else expected[1 - a, rows[k + 1], np.argmax(expected[a, rows[k + 1]])]
-        expected[a, rows[k], actions[k]] += 0.25 * (goal - expected[a, rows[k], actions[k]])
+        if k < 2:
+            goal = 0.6 * goal + 0.4 * expected[1 - a, rows[k + 1], np.argmax(expected[a, rows[k + 1]])]
+        surprise = goal - expected[a, rows[k], actions[k]]
+        expected[a, rows[k], actions[k]] += 0.25 * surprise * (1.0 if surprise > 0.0 else 0.3)
     assert np.allclose(q, expected, rtol=1e-14)
 
 
@@ -53,45 +62,77 @@ def test_policy_is_the_softmax_of_the_mean_table_over_legal_actions():
 @pytest.mark.parametrize("text", [
     "x1 + {}", "x1 - {}", "x1*{}", "x1/{}", "exp({})", "log({})", "sin({})", "sqrt({})", "{}**2", "-{}", "1/{}",
     "tanh({})", "sin(x0)*x1 - exp(x1*{})", "log(x0 + x1/sqrt({}))",
+    # The hole as first argument, and constants on either side of it.
+    "{} - x1", "{}/x1", "exp({} - x1*1.5)*2.5 + x0", "sqrt(3.5*({} + x1)/2.5)", "1.5*x1 - sin({}*0.5)/x1",
 ])
-def test_a_context_is_undone(text):
-    hole = parse("x0*x0", LIBRARY)
-    whole = parse(text.format("(x0*x0)"), LIBRARY)
-    n = whole.complexity - hole.complexity
-    assert whole.expanded[n:].tolist() == hole.expanded.tolist()
+def test_a_context_is_undone_and_filled(text):
+    library = Library(2, OPERATORS)
+    whole = parse(text.format("(x0*x0)"), library)
+    at = whole.expanded.tobytes().index(parse("x0*x0", library).expanded.tobytes()) // 2
     y = values(whole, X.T)[0]
-    work = new_hole_work(20, 20)
-    assert undo(whole.expanded, n, X, y, LIBRARY.tables, work)
-    assert np.allclose(work.hole, X[0] ** 2, rtol=1e-9)
+    work = new_hole_work(30, 20)
+    args = (whole.expanded, at, whole.constants, X, y, library.tables, work)
+    levels = undo(*args)
+    assert levels == nesting(whole, at) and np.allclose(work.hole, X[0] ** 2, rtol=1e-9)
     # dy/dh by a finite difference: the context over h + epsilon.
     step = 1e-6
-    shifted = parse(text.format(f"(x0*x0 + {step})"), Library(2))
-    if not np.isnan(values(shifted, X.T)[0]).any():
-        assert np.allclose(work.slope, (values(shifted, X.T)[0] - y) / step, rtol=1e-3, atol=1e-5)
+    shifted = values(parse(text.format(f"(x0*x0 + {step})"), Library(2)), X.T)[0]
+    assert np.allclose(work.slope, (shifted - y) / step, rtol=1e-3, atol=1e-5)
+    # And something else in the hole: the whole is what writing it out gives.
+    filled = values(parse(text.format("(0.25 + 0.5*x1)"), Library(2)), X.T)[0]
+    error = fill(X[1], 0.25, 0.5, levels, y, np.std(y), work)
+    assert error == pytest.approx(np.sqrt(np.mean((filled - y) ** 2)) / np.std(y), rel=1e-9)
+
+
+def nesting(expression, at):
+    """Return how many operators stand above a position of an expression."""
+    return sum(k < at < subtree_end(expression.expanded, k, expression.library.tables.arity) for k in range(at))
+
+
+def look_up(h, shapes):
+    return find_exact(h, *normalise(h, shapes.probe), shapes)
 
 
 def test_look_up_finds_what_brute_force_finds():
     rng = np.random.default_rng(3)
     table = rng.standard_normal((500, 20))
-    shapes = new_shapes(X, X[0], table, rng)
+    shapes = new_shapes(X, X, table, rng)
     for entry in (0, 17, 499):
-        found, a, b = find_exact(3.0 - 0.7 * table[entry], shapes)
+        found, a, b = look_up(3.0 - 0.7 * table[entry], shapes)
         assert found == entry and a == pytest.approx(3.0) and b == pytest.approx(-0.7)
-    assert find_exact(table[3] + 1e-5 * table[4], shapes)[0] == -1
-    assert find_exact(np.full(20, 2.5), shapes)[:2] == (-2, 2.5)
+    assert look_up(table[3] + 1e-5 * table[4], shapes)[0] == -1
+    assert look_up(np.full(20, 2.5), shapes)[:2] == (-2, 2.5)
 
 
 def test_nearest_shape_is_weighted_least_squares():
     rng = np.random.default_rng(4)
     table, h, slope = rng.standard_normal((30, 20)), rng.standard_normal(20), rng.uniform(0.1, 2.0, 20)
-    shapes = new_shapes(X, X[0], table, rng)
-    losses = []
+    shapes = new_shapes(X, X, table, rng)
+    fits = []
     for g in table:
         A = np.array([np.ones(20), g]).T * slope[:, None]
-        losses.append(np.sum((h * slope - A @ np.linalg.lstsq(A, h * slope, rcond=None)[0]) ** 2))
-    entry, error = nearest_shape(h, slope, shapes, 30)
-    assert entry == np.argmin(losses)
-    assert error == pytest.approx(np.sqrt(min(losses) / 20) / np.std(X[0]))
+        solution = np.linalg.lstsq(A, h * slope, rcond=None)[0]
+        fits.append((np.sum((h * slope - A @ solution) ** 2), *solution))
+    entry, a, b = nearest_shape(h, slope, shapes, 30)
+    assert entry == np.argmin([loss for loss, _, _ in fits])
+    assert (a, b) == pytest.approx(fits[entry][1:])
+
+
+def test_a_law_but_for_one_subtree_is_completed():
+    library = Library(2, OPERATORS)
+    law, wrong = "1.5*exp(x0*x1)/({} + x0) - x1", parse("1.5*exp(x0*x1)/(log(x0) + x0) - x1", library)
+    y = values(parse(law.format("sin(x1)"), library), X.T)[0]
+    problem = Problem(X, y, library)
+    closer = Closer.create(problem, 30, None, np.random.default_rng(0))
+    state = new_genetic(30, 10, [(1, 0)], make_rules())
+    state.tokens[0, :wrong.complexity] = wrong.expanded
+    state.constants[0, :len(wrong.constants)] = wrong.constants
+    state.lengths[0], state.counters[SIZE] = wrong.complexity, 1
+    asked, found = closer.complete(new_rng(0), state, 300)
+    assert 0 < asked <= wrong.complexity, "what was asked before is not asked again"
+    assert min(error for _, error in found) < 1e-9
+    for expression, error in found:
+        assert error_of(problem, expression) == pytest.approx(error, rel=1e-6, abs=1e-12)
 
 
 def count_expressions(library, limits):
@@ -176,6 +217,52 @@ def test_double_q_learns_what_random_does_not_know():
     assert last[DoubleQAgent] > 1.2 * last[RandomAgent]
 
 
+def best_reward(kind, limits, seed):
+    """Return the best reward of an agent after 2,000 episodes."""
+    agent = kind(LIBRARY, limits, seed)
+    agent.run_round(PROBLEM, 2000)
+    held = agent.front.lengths > 0
+    return np.max(agent.eta ** agent.front.lengths[held] / (1.0 + agent.front.loss[held]))
+
+
+def test_learning_agents_find_better_expressions_than_chance():
+    limits = grammar.make_limits(LIBRARY, max_size=15, max_depth=6)
+    best = {kind: np.mean([best_reward(kind, limits, seed) for seed in range(8)])
+            for kind in (RandomAgent, DoubleQAgent, MCTSAgent)}
+    assert best[DoubleQAgent] > best[RandomAgent] + 0.01 and best[MCTSAgent] > best[RandomAgent] + 0.05
+
+
+def test_an_expression_written_before_is_no_news():
+    table = np.zeros(1 << 10, np.uint64)
+    assert is_news(table, np.array([3, 1, 2]), 3) and is_news(table, np.array([3, 2, 1]), 3)
+    assert not is_news(table, np.array([3, 1, 2]), 3)
+    assert is_news(table, np.array([3, 1, 2]), 2), "only the first steps count"
+
+
+def test_tables_learn_what_good_individuals_share():
+    """Half of a population multiplies and is good, half adds and is bad."""
+    limits = grammar.make_limits(LIBRARY, max_size=15, max_depth=6)
+    experience = Experience.create(LIBRARY, max_size=15, max_depth=6)
+    state = new_genetic(15, 20, [(1, 0)], make_rules())
+    for i in range(20):
+        e = parse(f"x0{'*+'[i % 2]}{('sin(x1)', 'x1', 'exp(x0)', 'x1*x1')[i % 4]}", LIBRARY)
+        state.tokens[i, :e.complexity], state.lengths[i] = e.expanded, e.complexity
+        state.fitness[i] = np.log((0.01, 1.0)[i % 2]) + 0.05 * e.complexity
+    state.counters[SIZE] = 20
+    assert np.all(experience.learn(new_rng(0), new_genetic(15, 20, [(1, 0)], make_rules()), 0.05) == 1.0)
+    weights = experience.learn(new_rng(0), state, 0.05)
+    mul, add = LIBRARY.token("mul"), LIBRARY.token("add")
+    assert weights[mul] > 1.2 > weights[LIBRARY.token("log")] == 1.0 > weights[add]
+    state_array = np.zeros(grammar.state_size(limits), np.int32)
+    grammar.reset(state_array, limits)
+    root = abstract(*grammar.context(state_array, limits), len(LIBRARY))
+    assert experience.q[:, root, mul].mean() > experience.q[:, root, add].mean() + 0.3
+    assert experience.visits[root].sum() == 200
+    # Variation then draws products more often than sums.
+    symbols = new_alphabet(LIBRARY, taste=weights).symbols[2]
+    assert np.sum(symbols[1:1 + symbols[0]] == mul) > np.sum(symbols[1:1 + symbols[0]] == add)
+
+
 def test_an_island_of_tree_search_closes_holes_by_value():
     y = np.sin(X[0] ** 2) * np.exp(X[1]) - X[0]
     island = Island.create(Problem(X, y, LIBRARY), seed=0, use_genetic=False)
@@ -192,11 +279,11 @@ def test_promoted_operators_may_stand_in_a_context():
     tokens = np.zeros(12, np.int16)
     tokens[:3] = library.token("add"), library.first_promoted, library.token("exp")
     out = np.zeros(12, np.int16)
-    assert mcts.expand_context(tokens, 3, library.tables, out) == 5
+    assert expand_context(tokens, 3, library.tables, out) == 5
     assert Expression(np.append(out[:5], 1).astype(np.int16), np.empty(0), library) == parse("x0*x1 + exp(x1)", library)
     wrapped = library.promote("q", 1, [library.token("exp"), -2])
     tokens[0] = wrapped.first_promoted + 1
-    assert mcts.expand_context(tokens, 1, wrapped.tables, out) == -1
+    assert expand_context(tokens, 1, wrapped.tables, out) == -1
 
 
 def test_an_island_needs_an_agent():

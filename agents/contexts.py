@@ -1,0 +1,168 @@
+"""Contexts: expressions with a hole in place of one sub-tree, closed by value and remembered.
+
+Contexts that leave the same values to the hole, up to scale and shift, are one context: a table of hashes keeps the
+search from looking them up twice.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm._jit import njit, njit_leaf
+from rsrm.agents.holes import fill, find_exact, nearest_shape, normalise, undo
+from rsrm.agents.rng import below, mix
+from rsrm.agents.scoring import MAX_CONSTANTS
+from rsrm.expression import expand, subtree_end
+
+KEY_BITS = 17
+EXACT = 1e-7
+"""NRMSE on the rows of the shapes below which a closing counts as exact until it is written out."""
+SALT = np.uint64(0x5851F42D4C957F2D)
+
+
+class Hits(NamedTuple):
+    """Contexts that were closed; the reader writes them out. H places, used as a ring."""
+
+    tokens: np.ndarray  # int16[H, L]
+    constants: np.ndarray  # float64[H, MAX_CONSTANTS]
+    starts: np.ndarray  # int64[H], where the hole begins
+    stops: np.ndarray  # int64[H], one past what stood in its place
+    lengths: np.ndarray  # int64[H]
+    targets: np.ndarray  # int64[H], see :class:`rsrm.agents.holes.Shapes`
+    entries: np.ndarray  # int64[H], sub-tree; -2: the hole is a number
+    errors: np.ndarray  # float64[H], NRMSE on the rows of the shapes
+    count: np.ndarray  # int64[1], written so far
+    keys: np.ndarray  # uint64[2**p], what contexts leave to the hole, 0 where empty
+    known: np.ndarray  # float64[2**p], NRMSE of the closing of each key
+    best: np.ndarray  # float64[L + 1], smallest error by length of the context
+
+
+def new_hits(max_size: int, places: int = 64) -> Hits:
+    """Return an empty list of closed contexts."""
+    return Hits(np.zeros((places, max_size), np.int16), np.zeros((places, MAX_CONSTANTS)), np.zeros(places, np.int64),
+                np.zeros(places, np.int64), np.zeros(places, np.int64), np.zeros(places, np.int64),
+                np.zeros(places, np.int64), np.zeros(places), np.zeros(1, np.int64), np.zeros(1 << KEY_BITS, np.uint64),
+                np.zeros(1 << KEY_BITS), np.full(max_size + 1, np.inf))
+
+
+@njit
+def expand_context(tokens, n, tables, out):
+    """Write the context ``tokens[:n]`` with promoted operators written out into `out`; return its length.
+
+    -1 where the hole is an argument of a promoted operator: it may then occur anywhere, and more than once.
+    """
+    plain = True
+    for k in range(n):
+        out[k] = tokens[k]
+        plain &= tables.body_length[tokens[k]] == 0
+    if plain:
+        return n
+    k = 0
+    while k < n:
+        if tables.body_length[tokens[k]] > 0:
+            return -1
+        k = subtree_end(tokens, k + 1, tables.arity) if tables.arity[tokens[k]] == 2 else k + 1
+    if n >= tokens.shape[0]:
+        return -1
+    tokens[n] = 0  # any variable: the hole is the last leaf, before and after
+    return np.int64(expand(tokens, n + 1, tables, out)) - 1
+
+
+@njit
+def close_hole(tokens, n, tables, shapes, n_simple, hole_work, hits, expanded):
+    """Return ``(nrmse, fresh)`` of the best closing of the context ``tokens[:n]``; note it if it is news.
+
+    `fresh` is False for a context that was looked up before.
+    """
+    n = expand_context(tokens, n, tables, expanded)
+    if n < 0:
+        return math.inf, False
+    y, scale = shapes.targets[0], shapes.scales[0]
+    levels = undo(expanded, n, hole_work.no_constants, shapes.X, y, tables, hole_work)
+    if levels < 0:
+        return math.inf, False
+    mean, norm, projection = normalise(hole_work.hole, shapes.probe)
+    key = mix(np.uint64(np.int64(projection * 1e9))) | np.uint64(1)
+    place = key & np.uint64(hits.keys.shape[0] - 1)
+    if hits.keys[place] == key:
+        return hits.known[place], False
+    entry, a, b = find_exact(hole_work.hole, mean, norm, projection, shapes)
+    if entry == -1:
+        entry, a, b = nearest_shape(hole_work.hole, hole_work.slope, shapes, n_simple)
+    error = math.inf
+    if entry != -1:
+        error = fill(shapes.values[max(entry, 0)], a, b, levels, y, scale, hole_work)
+    hits.keys[place] = key
+    hits.known[place] = error
+    note(hits, expanded, n, n, n, hole_work.no_constants, entry, 0, error)
+    return error, True
+
+
+@njit_leaf
+def note(hits, tokens, at, stop, n, constants, entry, target, error):
+    """Note a closing, if it is exact or the best of its length: the reader writes it out."""
+    if not error < EXACT:
+        for k in range(n - stop + at + 1):
+            if not error < hits.best[k]:
+                return
+        hits.best[n - stop + at] = error
+    place = hits.count[0] % hits.lengths.shape[0]
+    for k in range(n):
+        hits.tokens[place, k] = tokens[k]
+    for k in range(constants.shape[0]):
+        hits.constants[place, k] = constants[k]
+    hits.starts[place] = at
+    hits.stops[place] = stop
+    hits.lengths[place] = n
+    hits.entries[place] = entry
+    hits.targets[place] = target
+    hits.errors[place] = error
+    hits.count[0] += 1
+
+
+@njit
+def complete(rng, tokens, lengths, constants, size, target, tables, shapes, hole_work, hits, draws):
+    """Ask for random sub-trees of a population's individuals what should stand in their place; return how many asked.
+
+    Semantic backpropagation (Pawlak, Wieloch & Krawiec, IEEE TEVC 2015): an expression that is right but for one
+    sub-tree is completed at once, whatever the sub-tree, as long as it is in the bank.
+
+    Parameters
+    ----------
+    rng : uint64[1]
+    tokens, lengths, constants
+        Of the individuals, see :class:`rsrm.agents.genetic.Genetic`.
+    size : int
+        Individuals in use.
+    target : int
+        Row of ``shapes.targets`` that they are to explain.
+    draws : int
+        Pairs of individual and sub-tree tried.
+    """
+    asked = 0
+    y, scale = shapes.targets[target], shapes.scales[target]
+    if size == 0:
+        return asked
+    for _ in range(draws):
+        i = below(rng, size)
+        n = lengths[i]
+        at = below(rng, n)
+        levels = undo(tokens[i], at, constants[i], shapes.X, y, tables, hole_work)
+        if levels < 0:
+            continue
+        mean, norm, projection = normalise(hole_work.hole, shapes.probe)
+        key = mix(np.uint64(np.int64(projection * 1e9)) ^ SALT) | np.uint64(1)
+        place = key & np.uint64(hits.keys.shape[0] - 1)
+        if hits.keys[place] == key:
+            continue
+        hits.keys[place] = key
+        asked += 1
+        entry, a, b = find_exact(hole_work.hole, mean, norm, projection, shapes)
+        if entry == -1:
+            continue
+        error = fill(shapes.values[max(entry, 0)], a, b, levels, y, scale, hole_work)
+        if error < EXACT:
+            stop = np.int64(subtree_end(tokens[i], at, tables.arity))
+            note(hits, tokens[i], at, stop, n, constants[i], entry, target, error)
+    return asked
