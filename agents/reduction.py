@@ -57,6 +57,8 @@ class Policy(NamedTuple):
     exploration: float = 1.0  # c in selection
     temperature: float = 0.1  # of the prior
     alpha: float = 0.3  # step size of double Q-learning
+    weight: float = 3.0  # of a Q value against a cost in the prior
+    refused: float = -0.1  # reward of a reduction that its surrogate refuses: a fit for nothing
     uniform: float = 0.01  # added to every prior
     use_q: bool = True  # in the prior
     use_costs: bool = True  # in the prior; with neither all actions are alike
@@ -195,7 +197,7 @@ class ReductionSearch:
             return None
         logits = np.array([-a.cost if self.policy.use_costs else 0.0 for a in actions])
         if self.policy.use_q:
-            logits += self.q[:, node.row, [a.column for a in actions]].mean(0)
+            logits += self.policy.weight * self.q[:, node.row, [a.column for a in actions]].mean(0)
         prior = np.exp((logits - logits.max()) / self.policy.temperature)
         prior = prior / prior.sum() + self.policy.uniform
         unknown = node.total / max(node.visits, 1)
@@ -221,7 +223,7 @@ class ReductionSearch:
                 node = action.child
             else:
                 if not self._expand(node, action):
-                    self._learn([*path, (node, action)], 0.0)
+                    self._learn([*path, (node, action)], self.policy.refused)
                 yield None
 
     def _expand(self, node: Node, action: Action) -> bool:
