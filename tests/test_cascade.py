@@ -3,6 +3,7 @@
 from itertools import islice
 from time import perf_counter
 
+import joblib
 import numpy as np
 import pytest
 
@@ -33,6 +34,16 @@ def test_results_depend_on_the_number_of_islands_and_not_on_the_jobs():
     alone, together = found(2, 1), found(2, 2)
     assert alone[0] == together[0] and alone[1] == together[1]
     assert found(1, 1)[1][0] < alone[1][0], "two islands score more than one in a round"
+
+
+@pytest.mark.filterwarnings("ignore")  # Dask finds an island large; as an error that would leave it waiting
+def test_results_are_the_same_on_dask():
+    distributed = pytest.importorskip("dask.distributed")
+    with distributed.Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as client:
+        with joblib.parallel_config(backend="dask"):
+            there = found(2, None)
+        assert client.cluster.scheduler.transition_counter > 0, "the rounds did not run on Dask"
+    assert there == found(2, 1)
 
 
 def test_a_stage_that_gives_up_says_so_and_the_next_one_runs(monkeypatch):

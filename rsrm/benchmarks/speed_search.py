@@ -1,6 +1,9 @@
 """Speed of whole searches: scored expressions a second of an island, Nguyen-1..11, two islands on two cores.
 
-An island refuses an expression that it has scored before, so that its count is one of distinct expressions.
+An island refuses an expression that it has scored before (as long as its hash is in a bounded table), so that its count
+is one of distinct expressions. Half of the children of genetic refinement are refused; to breed, hash and look up one
+costs as much as to score it. Of the rest, up to six terms (a scan each, and normal equations) cost twice as much as a
+scaled expression. An episode of tree search takes 5 microseconds and lowers the rate of a whole island.
 """
 
 import time
