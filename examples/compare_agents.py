@@ -1,8 +1,8 @@
 """Random, double-Q, MCTS and genetic at equal numbers of evaluations: the best reward so far, with bands over seeds.
 
 Every agent builds whole expressions in compiled rounds; an evaluation is one expression scored on all rows. Direct
-solvers, the bank and closing by value, which do most of the work in RSRM's search, are left out on purpose: so few
-evaluations from scratch teach double-Q and MCTS little, and variation of what was good does best.
+solvers, the bank and closing by value, which do most of the work in RSRM's search, are left out on purpose: here the
+agents show what they learn from rewards alone.
 
     python examples/compare_agents.py [evaluations] [seeds]
 """
@@ -39,7 +39,7 @@ def curve(kind, problem, limits, seed, marks):
     return rewards
 
 
-def main(evaluations=2000, seeds=5):
+def main(evaluations=2000, seeds=6):
     """Play, print the table and draw."""
     marks = np.unique(np.geomspace(20, int(evaluations), POINTS).astype(int))
     results, start = {}, time.perf_counter()
