@@ -22,7 +22,7 @@ from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
 from rsrm.guest import guest
-from rsrm.noise import EXACT, noise_level
+from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.problem import Problem
 from rsrm.separable import splits
 from rsrm.skeleton_fit import more_skeletons
@@ -105,6 +105,9 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
                   loss: Callable[[], float], level: float,
                   guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
     """Yield the stages for data that are known to be noisy."""
+    weights = proportional_weights(problem, rng)
+    if weights is not None:
+        problem = replace(problem, weights=weights)
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
     yield "separable", guarded(apart(told, deadline, rng), "separable")
@@ -157,7 +160,8 @@ def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expr
     """Yield what the stages find when they are told that y has noise of that many standard deviations."""
     if noise < EXACT:
         return
-    problem = replace(problem, noise=noise)
+    weights = proportional_weights(problem, rng)
+    problem = replace(problem, noise=noise, weights=problem.weights if weights is None else weights)
     yield from direct_stages(problem, deadline, rng, 2.0, STAGES[:-1])
     yield from _reductions(problem, deadline, rng, [])
     yield from bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)

@@ -8,14 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.noisy_surrogate import fits
+from rsrm.noisy_surrogate import back_transformed, fits
 from rsrm.problem import Problem
+from rsrm.surrogate import chebyshev, multi_indices, products
 
 ROWS = 3000
 EXACT = 1e-7
 """Errors below this are not looked at as noise."""
 FEW = 100
 """With fewer rows the degree cannot rise far enough for its error to turn."""
+SURE = 10.0
+"""Nats by which one kind of noise has to be the better description."""
 TURNED = 1.01
 """Ratio of the largest degree's error to the least one from which on the curve counts as turned."""
 
@@ -45,3 +48,55 @@ def noise_level(problem: Problem, rng: np.random.Generator) -> Noise:
     level = float(min(errors.min(), 1.0))
     turned = len(errors) > 2 and errors[-1] > TURNED * level and errors[0] > 0
     return Noise(level, bool(level > EXACT and turned and level < 0.5 and problem.n_rows >= FEW))
+
+
+def proportional_weights(problem: Problem, rng: np.random.Generator) -> np.ndarray | None:
+    """Return weights for noise that is proportional to the values of y, or None where it is not clearly so.
+
+    A smooth model of y stands in for the law; the two kinds of noise are compared by likelihood.
+
+    Parameters
+    ----------
+    problem : Problem
+        Known to be noisy.
+    rng : numpy.random.Generator
+        Chooses the rows when there are many.
+
+    Returns
+    -------
+    weights : float64[R] or None
+        Of mean 1; the problem's own weights are contained.
+    """
+    few = problem
+    if problem.n_rows > ROWS:
+        few = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
+    given = np.ones(few.n_rows) if few.weights is None else few.weights
+    best = None
+    for columns, name, found in fits(few):
+        degree = int(np.argmin([error for _, error in found])) + 1
+        c, error = found[degree - 1]
+        if best is None or error < best[0]:
+            best = (error, columns, name, degree, c)
+    if best is None or not best[0] < 0.7:
+        return None
+    _, columns, name, degree, c = best
+
+    def size_of(p: Problem) -> tuple[np.ndarray, np.ndarray]:
+        basis = products(chebyshev(columns.map(p.X)[0], degree)[0], multi_indices(p.n_variables, degree))
+        f = back_transformed(basis.T @ c, p.y, name)
+        size = np.abs(np.clip(f, p.y.min() - np.ptp(p.y), p.y.max() + np.ptp(p.y)))
+        return f, np.maximum(size, 1e-2 * np.median(np.abs(p.y)))
+
+    f, size = size_of(few)
+    r = (few.y - f) * given
+    kept = np.abs(r) < 10.0 * np.median(np.abs(r)) + 1e-300  # a poor model errs wildly on some rows
+    if kept.sum() < 20:
+        return None
+    equal = np.log(np.sqrt(np.mean(r[kept] ** 2)))
+    proportional = np.log(np.sqrt(np.mean((r / size)[kept] ** 2))) + np.mean(np.log(size[kept]))
+    if not (equal - proportional) * kept.sum() > SURE:
+        return None
+    weights = 1.0 / size_of(problem)[1]
+    if problem.weights is not None:
+        weights = weights * problem.weights
+    return weights / weights.mean()

@@ -1,13 +1,37 @@
 """What an expression is worth on the data: the objective that every stage is measured by."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import Expression
 from rsrm.problem import Problem
 
+SMALLEST = 1e-3
+"""Values below this share of the scale have a noise of their own, whatever the noise of larger ones."""
 FLOOR = 1e-12
 """Relative residuals below this are rounding: formulas that differ there are equally exact."""
+
+
+class Score(NamedTuple):
+    """What an expression is worth; all infinite where a value is not finite.
+
+    Attributes
+    ----------
+    nrmse : float
+        RMSE divided by the standard deviation of y.
+    digits : float
+        Mean over rows of ``log |residual / y|``, floored at ``log FLOOR``: it sees terms that are too weak to move the
+        RMSE but matter on the rows where y is small.
+    proportional : float
+        What stands in for ``log nrmse`` in a likelihood if the noise of every row is proportional to its value f:
+        ``log RMS(residual / f) + mean log |f / scale|``.
+    """
+
+    nrmse: float
+    digits: float
+    proportional: float
 
 
 class Objective:
@@ -42,20 +66,21 @@ class Objective:
                       self._out)
         return self._out if ok else None
 
-    def score(self, expression: Expression) -> tuple[float, float]:
-        """Return (NRMSE, digits) of `expression`; both infinite where a value is not finite.
-
-        ``digits`` is the mean over rows of ``log |residual / y|``, floored at ``log FLOOR``: it sees terms that are
-        too weak to move the RMSE but matter on the rows where y is small.
-        """
-        values = self.values(expression)
-        if values is None:
-            return np.inf, np.inf
+    def score(self, expression: Expression) -> Score:
+        """Return the :class:`Score` of `expression`."""
+        f = self.values(expression)
+        if f is None:
+            return Score(np.inf, np.inf, np.inf)
         y, w = self.problem.y, self.problem.weights
         with np.errstate(all="ignore"):  # squares of huge but finite values
-            r = values - y
+            r = f - y
             nrmse = float(np.sqrt(np.mean(np.square((r if w is None else r * w) / self.scale))))
             # Rows where y vanishes are measured against a small share of the scale instead.
             relative = np.abs(r) / np.maximum(np.abs(y), 1e-9 * self.scale)
             digits = float(np.mean(np.log(np.maximum(relative, FLOOR))))
-        return (nrmse, digits) if np.isfinite(nrmse) and np.isfinite(digits) else (np.inf, np.inf)
+            size = np.maximum(np.abs(f), SMALLEST * self.scale)
+            ratio = r / size if w is None else r * w / size
+            proportional = float(np.log(np.sqrt(np.mean(ratio * ratio))) + np.mean(np.log(size / self.scale)))
+        if not (np.isfinite(nrmse) and np.isfinite(digits)):
+            return Score(np.inf, np.inf, np.inf)
+        return Score(nrmse, digits, proportional if np.isfinite(proportional) else np.inf)

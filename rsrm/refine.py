@@ -6,7 +6,8 @@ from rsrm.closing import column
 from rsrm.compose import snap
 from rsrm.constants import fit
 from rsrm.expression import Expression
-from rsrm.objective import Objective
+from rsrm.objective import SMALLEST, Objective
+from rsrm.problem import Problem
 from rsrm.selection import EXACT, Candidate, Pool
 from rsrm.simplify import simplify
 
@@ -71,13 +72,21 @@ class Refiner:
     def _keep_shorter(self, old: Candidate, expression: Expression) -> Candidate:
         return old if expression is old.expression else self._better(old, self._scored(expression, old))
 
+    def _weights(self, candidate: Candidate, problem: Problem) -> np.ndarray | None:
+        """Return the weights under which the candidate's residuals are equally large on all rows."""
+        if candidate.residual >= np.log(max(candidate.nrmse, 1e-300)):
+            return problem.weights
+        size = np.abs(column(candidate.expression, problem.X))
+        weights = 1.0 / np.maximum(size, SMALLEST * self.objective.scale)
+        return weights if problem.weights is None else weights * problem.weights
+
     def _polished(self, old: Candidate) -> Candidate:
         p, whole = self.fit_problem, self.objective.problem
-        fitted, _ = fit(old.expression, p.X, p.y, p.weights, n_starts=0)
+        fitted, _ = fit(old.expression, p.X, p.y, self._weights(old, p), n_starts=0)
         best = self._better(old, self._scored(fitted, old))
         if p is not whole and best.nrmse > EXACT and self._length(best) <= self._length(self.pool.best()):
             # Noise is averaged over rows: the more of them, the closer the constants.
-            fitted, _ = fit(best.expression, whole.X, whole.y, whole.weights, n_starts=0)
+            fitted, _ = fit(best.expression, whole.X, whole.y, self._weights(best, whole), n_starts=0)
             best = self._better(best, self._scored(fitted, best))
         return best
 
@@ -143,7 +152,8 @@ class Refiner:
     def _gram(self, candidate: Candidate) -> np.ndarray | None:
         """Return J'J of the values with respect to the constants, float64[C, C], or None where it is not finite."""
         p, e = self.fit_problem, candidate.expression
-        weights = 1.0 if p.weights is None else p.weights
+        weights = self._weights(candidate, p)
+        weights = 1.0 if weights is None else weights
         columns = []
         for k, c in enumerate(e.constants):
             step = 1e-6 * max(abs(c), 1e-6)

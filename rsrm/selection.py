@@ -5,7 +5,8 @@ length), in nats::
 
     length = R * (mean log residual, floored)  +  NODE * nodes  +  sum of the constants' costs
 
-While no candidate is nearly exact the residual term is ``log RMSE`` (Gaussian noise). Once one is, it is the mean
+While no candidate is nearly exact the residual term is ``log RMSE`` (Gaussian noise), or its counterpart for noise
+proportional to the values where that describes the data better. Once one is, it is the mean
 over rows of ``log |residual / y|``: terms too weak to move the RMSE still cost digits on the rows where they matter.
 A fitted constant costs ``log(1/precision) + log(R)/2``, a small fraction or a multiple of pi the size of its integers.
 """
@@ -21,6 +22,8 @@ from rsrm.objective import FLOOR
 from rsrm.simplify import fraction
 
 NODE = 1.0
+TWO_KINDS = 0.02
+"""What a row has to gain, in nats, before noise proportional to the values is believed."""
 EXACT = 1e-6
 """Candidates below this NRMSE count as nearly exact: digits are compared, not the RMSE."""
 
@@ -37,6 +40,8 @@ class Candidate:
         RMSE on all rows divided by the standard deviation of y.
     digits : float
         Mean over rows of ``log |residual / y|``, floored at ``log FLOOR``.
+    proportional : float
+        As in :class:`rsrm.objective.Score`.
     found_at : float
         Seconds after the start of the search.
     stage : str
@@ -46,8 +51,14 @@ class Candidate:
     expression: Expression
     nrmse: float
     digits: float
+    proportional: float = np.inf
     found_at: float = 0.0
     stage: str = ""
+
+    @property
+    def residual(self) -> float:
+        """Log of the noise that the data would have, relative to std(y): the same on all rows, or as their values."""
+        return min(log(max(self.nrmse, FLOOR)), self.proportional + TWO_KINDS)
 
     @property
     def complexity(self) -> int:
@@ -113,7 +124,7 @@ class Pool:
 
     @staticmethod
     def _order(c: Candidate):
-        return (c.digits if c.nrmse < EXACT else 0.0, c.nrmse)
+        return (c.digits if c.nrmse < EXACT else 0.0, c.residual)
 
     def __iter__(self):
         for row in self.entries.values():
@@ -130,7 +141,7 @@ class Pool:
         """Return the description length of candidate `c` in nats, relative to a fixed offset of the data."""
         if exact is None:
             exact = self.best_loss() < EXACT
-        residual = c.digits if exact else log(max(c.nrmse, FLOOR))
+        residual = c.digits if exact else c.residual
         precision = float(np.exp(min(residual, 0.0)))
         cost = NODE * c.complexity
         cost += sum(number_cost(v, precision, self.n_rows) for v in c.expression.constants)
