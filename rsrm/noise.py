@@ -4,6 +4,7 @@ A polynomial's error on exact data goes on falling with its degree; under noise 
 rises again, because more coefficients follow the noise. The turning point shows the noise and its level.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,14 @@ def noise_level(problem: Problem, rng: np.random.Generator) -> Noise:
     return Noise(level, bool(level > EXACT and turned and level < 0.5 and problem.n_rows >= FEW))
 
 
+def _size(columns, name: str, degree: int, c: np.ndarray, p: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Return a model's values on the rows of p, and their sizes with a floor."""
+    basis = products(chebyshev(columns.map(p.X)[0], degree)[0], multi_indices(p.n_variables, degree))
+    f = back_transformed(basis.T @ c, p.y, name)
+    f = np.clip(np.nan_to_num(f), p.y.min() - np.ptp(p.y), p.y.max() + np.ptp(p.y))
+    return f, np.maximum(np.abs(f), 1e-2 * np.median(np.abs(p.y)))
+
+
 def proportional_weights(problem: Problem, rng: np.random.Generator) -> np.ndarray | None:
     """Return weights for noise that is proportional to the values of y, or None where it is not clearly so.
 
@@ -71,30 +80,23 @@ def proportional_weights(problem: Problem, rng: np.random.Generator) -> np.ndarr
     if problem.n_rows > ROWS:
         few = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
     given = np.ones(few.n_rows) if few.weights is None else few.weights
-    best = None
+    held = np.arange(few.n_rows) % 4 == 3
+    equal, proportional, size_of = np.inf, np.inf, None
     for columns, name, found in fits(few):
-        degree = int(np.argmin([error for _, error in found])) + 1
-        c, error = found[degree - 1]
-        if best is None or error < best[0]:
-            best = (error, columns, name, degree, c)
-    if best is None or not best[0] < 0.7:
-        return None
-    _, columns, name, degree, c = best
-
-    def size_of(p: Problem) -> tuple[np.ndarray, np.ndarray]:
-        basis = products(chebyshev(columns.map(p.X)[0], degree)[0], multi_indices(p.n_variables, degree))
-        f = back_transformed(basis.T @ c, p.y, name)
-        size = np.abs(np.clip(f, p.y.min() - np.ptp(p.y), p.y.max() + np.ptp(p.y)))
-        return f, np.maximum(size, 1e-2 * np.median(np.abs(p.y)))
-
-    f, size = size_of(few)
-    r = (few.y - f) * given
-    kept = np.abs(r) < 10.0 * np.median(np.abs(r)) + 1e-300  # a poor model errs wildly on some rows
-    if kept.sum() < 20:
-        return None
-    equal = np.log(np.sqrt(np.mean(r[kept] ** 2)))
-    proportional = np.log(np.sqrt(np.mean((r / size)[kept] ** 2))) + np.mean(np.log(size[kept]))
-    if not (equal - proportional) * kept.sum() > SURE:
+        turn = int(np.argmin([error for _, error in found]))
+        for degree in range(max(turn, 1), min(turn + 2, len(found)) + 1):
+            model = partial(_size, columns, name, degree, found[degree - 1][0])
+            f, size = model(few.take(held))
+            r = (few.y[held] - f) * given[held]
+            kept = np.abs(r) < 10.0 * np.median(np.abs(r)) + 1e-300  # a poor model errs wildly on some rows
+            if kept.sum() < 0.9 * len(r) or len(r) < 10:
+                continue
+            with np.errstate(divide="ignore"):
+                equal = min(equal, np.log(np.sqrt(np.mean(r[kept] ** 2))))
+                now = np.log(np.sqrt(np.mean((r / size)[kept] ** 2))) + np.mean(np.log(size[kept]))
+            if now < proportional:
+                proportional, size_of = now, model
+    if size_of is None or not (equal - proportional) * few.n_rows > SURE:
         return None
     weights = 1.0 / size_of(problem)[1]
     if problem.weights is not None:

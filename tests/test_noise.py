@@ -8,7 +8,7 @@ from rsrm.closing import column
 from rsrm.explore import children
 from rsrm.export import parse
 from rsrm.library import Library
-from rsrm.noise import noise_level
+from rsrm.noise import noise_level, proportional_weights
 from rsrm.noisy_surrogate import fit_noisy_surrogate
 from rsrm.objective import Objective
 from rsrm.problem import Problem
@@ -90,3 +90,24 @@ def test_constants_that_lean_on_each_other_are_recognized_together():
     pool = Pool(p.n_rows)
     found = Refiner(Objective(p), pool, rng).consider(parse("(0.672*x0 + 1.0)/(1.0 - 0.331*x0)", p.library))
     assert np.allclose(column(found.expression, p.X), y, rtol=1e-9, atol=0.0)
+
+
+@pytest.mark.parametrize("proportional", [True, False])
+def test_the_kind_of_noise_is_recognized(proportional):
+    rng = np.random.default_rng(3)
+    X = rng.uniform(1.0, 5.0, (3, 600))
+    y = X[0] ** 3 * X[1] / X[2]
+    noise = 0.1 * (y if proportional else np.std(y)) * rng.standard_normal(600)
+    weights = proportional_weights(Problem(X, y + noise, Library(3)), np.random.default_rng(0))
+    assert (weights is not None) == proportional
+    if proportional:
+        assert weights.mean() == pytest.approx(1.0)
+        assert np.corrcoef(np.log(weights), np.log(y))[0, 1] < -0.98
+
+
+def test_a_law_under_proportional_noise_is_recovered():
+    rng = np.random.default_rng(4)
+    X = 10.0 ** rng.uniform(0.0, 3.0, (3, 300))
+    truth = 2.5 * np.sqrt(X[0] ** 3 / (X[1] + X[2]))
+    model = RSRM(max_time=8, random_state=0).fit(X.T, truth * (1.0 + 0.1 * rng.standard_normal(300)))
+    assert np.median(np.abs(model.predict(X.T) / truth - 1.0)) < 0.02
