@@ -233,7 +233,9 @@ def _apart(library: Library, members: list, exponent: float, flip: bool) -> Expr
 
 
 def _with_coefficient(library: Library, above: list, below: list, c: float) -> Expression | None:
-    """Return ``c * prod(above) / prod(below)``."""
+    """Return ``c * prod(above) / prod(below)``, or None where c is no number that can be written."""
+    if not 1e-300 < abs(c) < np.inf:
+        return constant(library, 0.0) if c == 0.0 else None
     inverse = 1.0 / c
     nice = "div" in library.operators and not _same(c, round(c)) and (_same(inverse, round(inverse)) or any(
         _same(inverse / u, round(inverse / u)) for u in (np.pi, np.pi * np.pi, 0.5 * np.pi)))

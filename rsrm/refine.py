@@ -100,7 +100,8 @@ class Refiner:
             constants = best.expression.constants.copy()
             constants[k] = 0.0
             shorter = simplify(Expression(best.expression.expanded, constants, best.expression.library))
-            if shorter.complexity < best.expression.complexity and len(shorter.constants):
+            finite = np.isfinite(shorter.constants).all()  # a zero below a quotient makes none
+            if shorter.complexity < best.expression.complexity and len(shorter.constants) and finite:
                 fitted, _ = fit(shorter, p.X, p.y, p.weights, n_starts=0, max_iter=30)
                 new = self._better(best, self._scored(fitted, best))
                 if new is not best:

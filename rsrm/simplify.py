@@ -59,7 +59,7 @@ def _build(name: str, a: list):
         case "cube":
             return _product([(a[0], 3)])
         case "pow":
-            if a[1][0] == "num" and a[1][1] == round(a[1][1]) and 1 <= abs(a[1][1]) <= 6:
+            if a[1][0] == "num" and 1 <= abs(a[1][1]) <= 6 and a[1][1] == round(a[1][1]):
                 return _product([(a[0], int(a[1][1]))])
     if all(x[0] == "num" for x in a):
         return ("num", float(BY_NAME[name].function(*(np.float64(x[1]) for x in a))))
@@ -71,7 +71,7 @@ def _build(name: str, a: list):
         if n == 1 and log[2][0] == "prod" and log[2][1] > 0.0 and log[2][1] != 1.0:
             rest = _build("exp", [_product([(_build("log", [_product(list(log[2][2]))]), 1)], inner[1])])
             return _product([(rest, 1)], float(np.float64(log[2][1]) ** inner[1]))
-        if n == 1 and twice == round(twice) and abs(twice) <= 24:  # exp(c log f) = f**c
+        if n == 1 and abs(twice) <= 24 and twice == round(twice):  # exp(c log f) = f**c
             whole = twice % 2 == 0
             return _product([(log[2] if whole else ("fn", "sqrt", log[2]), int(twice) // (2 if whole else 1))])
     return ("fn", name, *a)

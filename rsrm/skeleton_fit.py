@@ -111,7 +111,8 @@ def fit_batch(batch, first, last, X, y, weights, tables, constants, sse, ws):
     for k in range(first, last):
         tokens, n, m = batch.tokens[k], batch.lengths[k], batch.counts[k]
         sse[k] = math.inf
-        errors[:] = math.inf
+        for t in range(TRIED):
+            errors[t] = math.inf
         for s in range(batch.starts[k]):
             for j in range(m):
                 start[j] = place(batch.kinds[k, j], batch.draws[s, j])
@@ -121,10 +122,12 @@ def fit_batch(batch, first, last, X, y, weights, tables, constants, sse, ws):
             at = TRIED - 1
             while at > 0 and error < errors[at - 1]:
                 errors[at] = errors[at - 1]
-                best[at] = best[at - 1]
+                for j in range(m):
+                    best[at, j] = best[at - 1, j]
                 at -= 1
             errors[at] = error
-            best[at] = start
+            for j in range(m):
+                best[at, j] = start[j]
         if m == 0:
             sse[k] = errors[0] / total
             continue
@@ -133,11 +136,13 @@ def fit_batch(batch, first, last, X, y, weights, tables, constants, sse, ws):
                 break
             _, error, _, _ = fit_scaled(tokens, n, best[t], X, y, weights, tables, SHORT, result, ws)
             if error < PROMISING * total and error > 1e-20 * total:
-                start[:] = result
+                for j in range(m):
+                    start[j] = result[j]
                 _, error, _, _ = fit_scaled(tokens, n, start, X, y, weights, tables, LONG, result, ws)
             if error / total < sse[k]:
                 sse[k] = error / total
-                constants[k, :m] = result[:m]
+                for j in range(m):
+                    constants[k, j] = result[j]
             if sse[k] < 1e-20:
                 break
 

@@ -9,6 +9,7 @@ from numba.core import config, event
 
 from rsrm._cache import is_complete, set_complete
 from rsrm.agents.island import Island
+from rsrm.agents.mcts import clear, new_tree
 from rsrm.agents.qlearning import learn_path
 from rsrm.agents.rng import new_rng
 from rsrm.bank import Bank
@@ -22,9 +23,12 @@ from rsrm.objective import Objective
 from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem
 from rsrm.skeleton_fit import skeletons
+from rsrm.subtree import subtrees
 
 EVALUATIONS = 30
 """Expressions scored by each agent; one would do."""
+COMPLETED = 5000
+"""Evaluations after which a population has been asked for completions."""
 
 
 class _Notice(event.Listener):
@@ -126,4 +130,7 @@ def _genetic(problem):
 
 def _tree(problem):
     Island.create(problem, use_genetic=False).round(evaluations=EVALUATIONS)
+    Island.create(problem).round(evaluations=COMPLETED)
+    clear(new_tree(len(problem.library), 1))
+    subtrees(variable(problem.library, 0))
     learn_path(new_rng(0), np.zeros((2, 1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), 1, 0.0, 0.1, 0.0, 1.0)

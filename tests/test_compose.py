@@ -110,3 +110,8 @@ def test_snap_finds_simple_numbers_and_leaves_others_alone():
     assert compose.snap(813.271, 1e-3) == 813.271
     assert compose.fraction(0.75) == (3, 4)
     assert compose.fraction(np.sqrt(2)) is None
+
+
+@pytest.mark.parametrize("c", [np.inf, -np.inf, np.nan, 1e-310])
+def test_a_coefficient_that_cannot_be_written_is_refused(c):
+    assert compose.product(Library(1), [(variable(Library(1), 0), 1.0)], c) is None

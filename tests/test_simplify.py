@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from rsrm.closing import column
 from rsrm.evaluate import values
 from rsrm.export import infix, parse, to_sympy
 from rsrm.library import Library
@@ -98,3 +99,24 @@ def test_fraction_finds_lowest_terms(q, p):
 def test_fraction_refuses_what_is_none():
     assert fraction(np.pi, 1e-6) is None and fraction(0.0, 1e-3) is None
     assert fraction(np.pi, 1e-3) == (22, 7)
+
+
+@pytest.mark.parametrize("text", ["exp((1/0)*log(x0))", "exp(0*log(x0)/0)", "x0*(1/0) + 2", "exp(2*(x0/0 + 1))"])
+def test_numbers_beyond_float64_stand_as_they_are(text):
+    expression = parse(text, Library(2))
+    simplified = simplify(expression)  # no error
+    assert simplified.complexity <= expression.complexity
+
+
+@pytest.mark.parametrize(("text", "complexity"), [
+    ("exp(-6*log(1.5*x0))", 7),  # c*exp(-6*log(x0))
+    ("exp(2*log(x0))", 3),
+    ("exp(0.5*log(x0))", 2),
+    ("25.7*(log(x0) + 2) - 51.4", 4),
+])
+def test_powers_written_as_exponentials_and_numbers_that_cancel(text, complexity):
+    expression = parse(text, Library(1))
+    simplified = simplify(expression)
+    X = np.linspace(0.5, 3.0, 9)[None]
+    assert simplified.complexity == complexity
+    assert np.allclose(column(simplified, X), column(expression, X), rtol=1e-12)
