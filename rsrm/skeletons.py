@@ -107,7 +107,6 @@ def _sorted(found) -> list[Skeleton]:
     return sorted(unique.values(), key=lambda s: (s.cost, s.tokens))
 
 
-@lru_cache(maxsize=16)
 def enumerate_skeletons(library: Library, tier: int) -> tuple[Skeleton, ...]:
     """Return the skeletons of one tier in which every variable occurs, cheapest first.
 
@@ -119,9 +118,15 @@ def enumerate_skeletons(library: Library, tier: int) -> tuple[Skeleton, ...]:
         0: functions of a variable or of a combination of two, times or plus a power. 1: functions of functions, sums
         and products of two. 2: those with one more function, factor or term.
     """
-    n = library.n_variables
-    if n > 3 or not library.constants or (n == 3 and tier == 2):
+    if library.n_variables > 3 or not library.constants or (library.n_variables == 3 and tier == 2):
         return ()
+    # Those of the last tier take as much memory as all else together, and a search asks for them once.
+    return _enumerated(library, tier) if tier < 2 else _enumerated.__wrapped__(library, tier)
+
+
+@lru_cache(maxsize=8)
+def _enumerated(library: Library, tier: int) -> tuple[Skeleton, ...]:
+    n = library.n_variables
     b = _Builder(library)
     xs = [Skeleton((i,), (), 1 << i, 1.0) for i in range(n)]
     mixed: list[Skeleton | None] = []

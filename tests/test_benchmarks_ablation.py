@@ -28,12 +28,14 @@ def test_paired_runs_are_compared():
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_part_is_off_during_a_fit_only(name, monkeypatch):
-    part, stand_in = SWITCHES[name].part
-    usual, during = getattr(cascade, part), []
-    monkeypatch.setattr(RSRM, "fit", lambda self, X, y, sample_weight=None: during.append(getattr(cascade, part)))
+    part = SWITCHES[name].part
+    usual, during = {k: getattr(cascade, k) for k in part}, []
+    monkeypatch.setattr(RSRM, "fit", lambda self, X, y, sample_weight=None: during.append(
+        {k: getattr(cascade, k) for k in part}))
     SWITCHES[name]().fit(None, None)
-    assert during == [stand_in] and stand_in is not usual
-    assert getattr(cascade, part) is usual
+    assert during == [part]
+    assert all(part[k] is not usual[k] for k in part)
+    assert {k: getattr(cascade, k) for k in part} == usual
 
 
 def test_a_search_without_a_stage_never_names_it():

@@ -1,6 +1,7 @@
 """Estimators with one part of the search switched off, for the ablation; the library itself has no such knob.
 
-A part is a name that :mod:`rsrm.cascade` looks up when it runs; for the length of a fit it stands for something else.
+A part is some names that :mod:`rsrm.cascade` looks up when it runs; for the length of a fit they stand for something
+else.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from unittest.mock import patch
 
 from rsrm import RSRM, cascade
 from rsrm.agents import Island
+from rsrm.agents.reduction import ReductionSearch
+from rsrm.closings import CLOSINGS
+from rsrm.direct import STAGES
 
 
 def _nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
@@ -23,74 +27,97 @@ def _island(**variant: bool) -> SimpleNamespace:
     return SimpleNamespace(create=partial(Island.create, **variant))
 
 
-class Without(RSRM):
-    """A search without the part that :attr:`part` names; see the subclasses."""
+def _closed_by(*kinds: str) -> partial:
+    """Stand for the search over reductions, with these kinds of closings left out."""
+    return partial(ReductionSearch, closings={name: c for name, c in CLOSINGS.items() if name not in kinds})
 
-    part: ClassVar[tuple[str, Any]]
+
+BANKS = ("bank", "small bank", "large bank")
+
+
+class Without(RSRM):
+    """A search without what :attr:`part` names; see the subclasses."""
+
+    part: ClassVar[dict[str, Any]]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Without":
         """Fit as :meth:`rsrm.RSRM.fit` does, without the part."""
-        with patch.object(cascade, *self.part):
+        with patch.multiple(cascade, **self.part):
             return super().fit(X, y, sample_weight)
 
 
 class WithoutDirect(Without):
     """No closed-form solvers, neither on the data nor on what reductions leave."""
 
-    part = ("direct_stages", _nothing)
+    part = {"direct_stages": _nothing, "ReductionSearch": _closed_by(*(k for k in CLOSINGS if k not in BANKS))}
 
 
 class WithoutBank(Without):
     """No bank of sub-trees, neither on the data nor on what reductions leave; islands keep theirs."""
 
-    part = ("bank_candidates", _nothing)
+    part = {"bank_candidates": _nothing, "ReductionSearch": _closed_by(*BANKS)}
+
+
+class WithoutSkeletons(Without):
+    """No skeletons with several inner constants, but for the parts of sums and products that split."""
+
+    part = {"more_skeletons": _nothing, "STAGES": tuple(s for s in STAGES if s.__name__ != "skeletons"),
+            "ReductionSearch": _closed_by("skeletons", "more skeletons")}
+
+
+class WithoutSplits(Without):
+    """No sums and products of functions of different variables."""
+
+    part = {"apart": _nothing, "ReductionSearch": _closed_by("apart")}
 
 
 class WithoutReductions(Without):
     """No reductions to smaller problems."""
 
-    part = ("_reductions", _nothing)
+    part = {"_reductions": _nothing}
 
 
 class WithoutNoisy(Without):
     """No second pass of the stages under the assumption of noise."""
 
-    part = ("noisy", _nothing)
+    part = {"noisy": _nothing}
 
 
 class WithoutIslands(Without):
     """No token-level agents."""
 
-    part = ("islands", _nothing)
+    part = {"islands": _nothing}
 
 
 class WithoutQLearning(Without):
     """Islands without double Q-learning."""
 
-    part = ("Island", _island(use_q=False))
+    part = {"Island": _island(use_q=False)}
 
 
 class WithoutSubtrees(Without):
     """Islands without sub-tree discovery."""
 
-    part = ("Island", _island(use_subtrees=False))
+    part = {"Island": _island(use_subtrees=False)}
 
 
 class WithoutGenetic(Without):
     """Islands without genetic refinement."""
 
-    part = ("Island", _island(use_genetic=False))
+    part = {"Island": _island(use_genetic=False)}
 
 
 class WithoutTreeSearch(Without):
     """Islands without Monte Carlo tree search."""
 
-    part = ("Island", _island(use_mcts=False))
+    part = {"Island": _island(use_mcts=False)}
 
 
 SWITCHES: dict[str, type[Without]] = {
     "no direct solvers": WithoutDirect,
     "no bank": WithoutBank,
+    "no skeletons": WithoutSkeletons,
+    "no splits": WithoutSplits,
     "no reductions": WithoutReductions,
     "no noisy pass": WithoutNoisy,
     "no islands": WithoutIslands,
