@@ -78,7 +78,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield name, _turn(source)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])
     noise = noise_level(problem, rng)
-    if noise.certain and not _splits_better(problem, noise.level, rng):
+    if noise.certain and not _splits_better(problem, noise.level, deadline, rng):
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
@@ -149,11 +149,11 @@ def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterat
     return guarded(search(), "reductions")
 
 
-def _splits_better(problem: Problem, level: float, rng) -> bool:
+def _splits_better(problem: Problem, level: float, deadline: float, rng) -> bool:
     """Return whether what looks like noise to a polynomial is a sum of functions of single variables after all."""
     if problem.n_variables < 2:
         return False
-    return any(found.error < 0.5 * level for found in splits(subset(problem, SPLIT_ROWS, rng)))
+    return any(found.error < 0.5 * level for found in splits(subset(problem, SPLIT_ROWS, rng), deadline))
 
 
 def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsrm.cascade import stages
+from rsrm.columns import narrowed
 from rsrm.compose import linear
 from rsrm.expression import Expression, apply, number, variable
 from rsrm.objective import Objective
@@ -111,6 +112,7 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
     work = problem
     if problem.n_rows > WORK_ROWS:
         work = problem.take(np.sort(rng.choice(problem.n_rows, WORK_ROWS, replace=False)))
+    work, back = narrowed(work, rng)
     limits = dict(max_size=options.max_size, max_depth=options.max_depth, max_constants=options.max_constants,
                   nested_constraints=options.nested_constraints)
     for expression in _baseline(problem):  # whatever happens next, there is an answer
@@ -119,6 +121,7 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
                                     options.agent, options.n_islands, options.n_jobs):
         state.stage = name
         for expression in expressions:
+            expression = back(expression)
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:
                 best = state.best
                 if not state.history or best.nrmse < state.history[-1][1]:

@@ -36,6 +36,8 @@ WORTH = 0.7
 """An interaction is kept if the held-out error falls below this multiple."""
 ACCURATE = 0.1
 """Held-out error, in standard deviations of the target, above which nothing is believed."""
+PAIRS = 12
+"""Pairs that are looked at in full before one is chosen."""
 KEPT = 4
 """Candidates of each part that are combined."""
 COMBINED = 40
@@ -55,11 +57,21 @@ class _Blocks:
     """Chebyshev columns of the main effects and interactions of a problem."""
 
     def __init__(self, X: np.ndarray, columns: Columns, degree: int):
-        t = chebyshev(columns.map(X)[0], max(degree, INTERACTION))[0]
-        self.main = [t[1:degree + 1, i] for i in range(len(X))]
-        self.pairs = {(i, j): np.array([t[a, i] * t[b, j] for a in range(1, INTERACTION)
-                                        for b in range(1, INTERACTION + 1 - a)])
-                      for i, j in combinations(range(len(X)), 2)}
+        self.t = chebyshev(columns.map(X)[0], max(degree, INTERACTION))[0]
+        self.main = [self.t[1:degree + 1, i] for i in range(len(X))]
+
+    def pair(self, i: int, j: int, top: int = INTERACTION) -> np.ndarray:
+        """Return the columns of the interaction of two variables, float64[terms, R]."""
+        return np.array([self.t[a, i] * self.t[b, j] for a in range(1, top) for b in range(1, top + 1 - a)])
+
+    def promising(self, r: np.ndarray, w: np.ndarray, used: list) -> list[tuple[int, int]]:
+        """Return the pairs whose simplest columns are most correlated with the weighted residual r."""
+        scored = []
+        for i, j in combinations(range(self.t.shape[1]), 2):
+            if (i, j) not in used:
+                columns = self.pair(i, j, 3) * w
+                scored.append((-float(np.sum((columns @ r) ** 2 / np.sum(columns**2, axis=1))), (i, j)))
+        return [pair for _, pair in sorted(scored)[:PAIRS]]
 
 
 def _solve(blocks: list[np.ndarray], z, w, held) -> tuple[list[np.ndarray], float]:
@@ -73,7 +85,7 @@ def _solve(blocks: list[np.ndarray], z, w, held) -> tuple[list[np.ndarray], floa
         np.sqrt(np.mean(r * r)) / max(scale, 1e-300))
 
 
-def split(problem: Problem, target: Target) -> Split | None:
+def split(problem: Problem, target: Target, deadline: float = np.inf) -> Split | None:
     """Return how the target splits into parts over different variables, or None where it does not.
 
     Parameters
@@ -82,6 +94,8 @@ def split(problem: Problem, target: Target) -> Split | None:
         Of at least two variables.
     target : Target
         Of that problem; its weights count under noise only.
+    deadline : float
+        Of ``time.perf_counter``; nothing is returned later.
     """
     z = target.values
     w = np.ones(len(z)) if problem.noise == 0 else target.weights
@@ -90,7 +104,7 @@ def split(problem: Problem, target: Target) -> Split | None:
     best = None
     for map_ in Columns.choices(problem.X):
         for degree in DEGREES:
-            if ROWS_PER_TERM * (1 + n * degree) > rows:
+            if ROWS_PER_TERM * (1 + n * degree) > rows or time.perf_counter() > deadline:
                 break
             blocks = _Blocks(problem.X, map_, degree)
             values, error = _solve(blocks.main, z, w, held)
@@ -102,19 +116,20 @@ def split(problem: Problem, target: Target) -> Split | None:
     graph = nx.empty_graph(n)
     used: list[tuple[int, int]] = []
     terms = sum(len(b) for b in blocks.main)
-    extra = len(next(iter(blocks.pairs.values())))
+    extra = len(blocks.pair(0, 1))
     while ROWS_PER_TERM * (terms + extra) <= rows and error > 1e-10:
+        if time.perf_counter() > deadline:
+            return None
         r = (z - sum(values) - np.average(z - sum(values), weights=w * w)) * w
         gains = {}
-        for pair, block in blocks.pairs.items():
-            if pair not in used:
-                q, _ = np.linalg.qr((block * w).T)
-                gains[pair] = float(np.sum((q.T @ r) ** 2))
+        for pair in blocks.promising(r, w, used):
+            q, _ = np.linalg.qr((blocks.pair(*pair) * w).T)
+            gains[pair] = float(np.sum((q.T @ r) ** 2))
         if not gains:
             break
         pair = max(gains, key=gains.get)
         longer = [*used, pair]
-        more, less = _solve(blocks.main + [blocks.pairs[p] for p in longer], z, w, held)
+        more, less = _solve(blocks.main + [blocks.pair(*p) for p in longer], z, w, held)
         if less > WORTH * error:
             break
         used, values, error, terms = longer, more, less, terms + extra
@@ -134,13 +149,13 @@ def split(problem: Problem, target: Target) -> Split | None:
     return Split(error, target, parts) if len(parts) > 1 or (parts and len(parts[0][0]) < n) else None
 
 
-def splits(problem: Problem) -> Iterator[Split]:
+def splits(problem: Problem, deadline: float) -> Iterator[Split]:
     """Yield how the target and its images under invertible outer functions split, where they do."""
     for name in ("identity", "exp", "inv", "sqrt", "square", "log"):
         if name in ("exp", "log") and name not in problem.library.operators:
             continue
         target = transformed(problem, name)
-        if target is not None and (found := split(problem, target)) is not None:
+        if target is not None and (found := split(problem, target, deadline)) is not None:
             yield found
 
 
@@ -163,7 +178,7 @@ def separable(problem: Problem, solve: Callable[[Problem], Iterator[Expression |
         return
     part = subset(problem, MAX_ROWS, rng)
     ways = []
-    for found in splits(part):
+    for found in splits(part, deadline):
         ways.append(found)
         yield None
     for found in sorted(ways, key=lambda s: s.error)[:3]:

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from rsrm import cascade
+from rsrm.columns import narrowed
+from rsrm.expression import variable
 from rsrm.library import Library
 from rsrm.problem import Problem
+from rsrm.search import Options, search
 
 LIMITS = dict(max_size=12, max_depth=6, max_constants=3, nested_constraints=None)
 
@@ -57,3 +60,17 @@ def test_a_stage_that_gives_up_says_so_and_the_next_one_runs(monkeypatch):
     with pytest.warns(RuntimeWarning, match="broken gave up.*SVD"):
         got = list(cascade.direct_stages(problem(), perf_counter() + 5.0, None, 1.0, (broken, sound)))
     assert "found" in got
+
+
+def test_of_many_columns_the_search_looks_at_those_that_matter():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 3.0, (40, 300))
+    problem = Problem(X, X[3] * X[31] / (1.0 + X[17] ** 2), Library(40))
+    small, back = narrowed(problem, np.random.default_rng(1))
+    assert small.n_variables == 12
+    columns = [int(back(variable(small.library, i)).tokens[0]) for i in range(12)]
+    assert {3, 17, 31} <= set(columns)
+    assert all(np.array_equal(small.X[i], X[c]) for i, c in enumerate(columns))
+    *_, state = search(problem, Options(max_time=30.0, seed=0))
+    assert state.best.nrmse < 1e-9
+    assert set(state.best.expression.tokens) & set(range(40)) == {3, 17, 31}
