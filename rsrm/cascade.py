@@ -82,7 +82,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
-    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:])
+    yield "direct", direct_stages(problem, deadline, rng, 1.5, STAGES[CHEAP:])
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)

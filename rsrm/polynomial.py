@@ -8,10 +8,12 @@ it gives the simplest denominator.
 
 import time
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 
-from rsrm.expression import Expression
+from rsrm.compose import linear
+from rsrm.expression import Expression, apply, variable
 from rsrm.problem import Problem
 from rsrm.quotient import factorized_quotient, normalise, quotient
 from rsrm.regression import exact_fit
@@ -161,7 +163,8 @@ def rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Ite
 def generalized_rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
     """Yield what :func:`rational` yields, with functions of single variables as further generators.
 
-    Sines and cosines, then exponentials, logarithms, roots, hyperbolic tangents and absolute values, for y and y**2.
+    Sines and cosines, then exponentials, logarithms, roots, hyperbolic tangents and absolute values, for y and y**2; then
+    the sine and cosine of the difference or sum of two variables, for y.
     """
     part = _rows(problem, rng)
     base = [] if part is None else variable_generators(part)
@@ -177,3 +180,23 @@ def generalized_rational(problem: Problem, deadline: float, rng: np.random.Gener
             if time.perf_counter() > deadline:
                 return
             yield from rational_forms(P, Q, target, deadline)
+    for waves in _waves_of_two(part):
+        generators = base + waves
+        P, Q = _bases(generators, part.n_rows, {3: 6, 4: 5}.get(len(generators), 4))
+        if time.perf_counter() > deadline:
+            return
+        yield from rational_forms(P, Q, next(targets(part)), deadline)
+
+
+def _waves_of_two(problem: Problem) -> Iterator[list[Generator]]:
+    """Yield the sine and cosine of the difference, then of the sum, of every two variables."""
+    library, n = problem.library, problem.n_variables
+    if not {"sin", "cos"} <= set(library.operators) or n > 6:
+        return
+    for sign in (-1.0, 1.0):
+        for i, j in combinations(range(n), 2):
+            argument = linear(library, [(1.0, variable(library, i)), (sign, variable(library, j))])
+            values = problem.X[i] + sign * problem.X[j]
+            if argument is not None and np.ptp(values) > 0:
+                yield [Generator(f(values), apply(library, name, argument)) for f, name in
+                       ((np.sin, "sin"), (np.cos, "cos"))]

@@ -25,9 +25,11 @@ from rsrm.selection import Candidate, Pool, number_cost
 WORK_ROWS = 5000
 """Stages see at most this many rows; every candidate is confirmed on all of them."""
 EXACT_DIGITS = np.log(1e-8)
-FULL_DIGITS = np.log(1e-11)
+FULL_DIGITS = np.log(1.2e-12)
 SURE_COST = 30.0
 """An exact formula this short (in nats) cannot be chance: the search ends at once."""
+PATIENCE, PATIENCE_DIGITS, MOST_DIGITS = 0.2, 30.0, 10.0
+"""Seconds of further search for a nat beyond that, for a missing decade of accuracy, and at most for accuracy."""
 
 
 class StopReason(enum.Enum):
@@ -170,7 +172,8 @@ def _reason(state: State, options: Options) -> StopReason | None:
     # more time the stages after it get to find a shorter one.
     # The same where digits are missing: an approximation may be better than any tolerance.
     missing = max(0.0, best.digits - FULL_DIGITS) / np.log(10.0)
-    patience = max(0.0, 0.1 * (description_cost(best, state.pool.n_rows) - SURE_COST)) + missing
+    patience = PATIENCE * max(0.0, description_cost(best, state.pool.n_rows) - SURE_COST)
+    patience += min(PATIENCE_DIGITS * missing, MOST_DIGITS)
     return StopReason.EXACT if state.elapsed >= best.found_at + patience else None
 
 

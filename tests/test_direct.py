@@ -88,6 +88,8 @@ def test_power_law_recovers_exponents_under_noise():
     ("sqrt(x0**2 + 3*x1)", lambda a, b: np.sqrt(a**2 + 3 * b), 2),
     ("log(x0**2 + x0*x1)", lambda a, b: np.log(a**2 + a * b), 2),
     ("exp(x0/x1)", lambda a, b: np.exp(a / b), 2),
+    ("(x2 - x3*cos(x0 - x1))/(1 + sin(x0 - x1)**2)",
+     lambda a, b, c, d: (c - d * np.cos(a - b)) / (1 + np.sin(a - b) ** 2), 4),
     ("5*x0 - 8*x1/3 + x0*sin(x1)", lambda a, b: 5 * a - 8 * b / 3 + a * np.sin(b), 2),
 ])
 def test_rational(text, function, n):
