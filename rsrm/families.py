@@ -37,7 +37,7 @@ def _midpoints(u: np.ndarray) -> np.ndarray:
 
 def _exponents(u: np.ndarray) -> np.ndarray:
     """Return exponents, none of which is a whole number, where u is positive."""
-    return np.arange(-3.9, 4.0, 0.2) if u.min() > 0 else np.empty(0)
+    return np.arange(-6.9, 7.0, 0.2) if u.min() > 0 else np.empty(0)
 
 
 def _right(u: np.ndarray) -> np.ndarray:

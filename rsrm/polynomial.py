@@ -163,8 +163,8 @@ def rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Ite
 def generalized_rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
     """Yield what :func:`rational` yields, with functions of single variables as further generators.
 
-    Sines and cosines, then exponentials, logarithms, roots, hyperbolic tangents and absolute values, for y and y**2; then
-    the sine and cosine of the difference or sum of two variables, for y.
+    Sines and cosines, then exponentials, logarithms, roots, hyperbolic tangents and absolute values, for y and y**2;
+    then the sine and cosine of the difference or sum of two variables, for y.
     """
     part = _rows(problem, rng)
     base = [] if part is None else variable_generators(part)

@@ -203,8 +203,10 @@ def _compose(model: _Model, problem: Problem, blocks: list[Block], exact: bool) 
     for b in blocks:
         theta = snap(b.theta, 1e-7 if exact else 1e-2 * problem.noise)
         values = b.family.values(model.arguments[b.argument].values, theta)
-        if b.family.name == "exp":
+        if b.family.name == "exp":  # the scan shifts and scales its argument, the expression does not
             values = [np.exp(theta * model.arguments[b.argument].values)]
+        elif b.family.name == "power":
+            values = [model.arguments[b.argument].values ** theta]
         for v, e in zip(values, b.family.build(model.arguments[b.argument].expression, theta), strict=True):
             if e is None or not np.isfinite(v).all():
                 return None

@@ -126,10 +126,14 @@ def test_noisy_sums_choose_the_true_terms():
     (lambda a, b: a - 0.4 / (1 + 3.05 * np.exp(-a)) + 2 / (1 + 1.6 * np.exp(-b)), 2, (3.05, 1.6)),
     (lambda a: 3 * a - 2 * np.exp(-1.7 * a), 1, (-1.7,)),
     (lambda a, b: a * b - 2 * a / (b + 0.37), 2, (0.37,)),
+    (lambda a, b: 13.1 + 0.6 * a - 11.4 * b**0.16 + 0.4 * a * b**0.16, 2, (0.16,)),
+    (lambda a, b: 1.3 * a**3 - 0.4 * b * a**2 + np.cos(2.1 * b), 2, (2.1,)),
 ])
 def test_tuned_sums_find_inner_constants(function, n, inner):
-    f = first(tuned_sums, problem(function, n_variables=n, rows=200))
+    given = problem(function, n_variables=n, rows=200)
+    f = first(tuned_sums, given, 10.0)
     assert f is not None
+    assert np.max(np.abs(values(f, given.X.T)[0] - given.y)) < 1e-7 * np.ptp(given.y)
     for theta in inner:
         assert np.min(np.abs(np.abs(f.constants) - abs(theta))) < 1e-6
 
