@@ -30,8 +30,11 @@ from rsrm.terms import subset
 
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
-SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0, "agent": 2.0}
+SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
+         "separable": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
+SMOOTH = 1e-3
+"""Noise that a smooth model of exact data hardly ever seems to see."""
 SPLIT_ROWS = 1000
 CHEAP = 6
 """Direct stages that exact data pass before anybody asks for noise."""
@@ -82,21 +85,26 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
-    yield "direct", direct_stages(problem, deadline, rng, 1.5, STAGES[CHEAP:])
+    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:])
+    perhaps = noisy(problem, deadline, rng, noise.level)
+    if noise.level > SMOOTH:  # a law that is neither simple nor smooth, or noise
+        for _ in range(3):
+            yield "noisy", _turn(perhaps)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
-    perhaps = noisy(problem, deadline, rng, noise.level)
-    yield "separable", guarded(apart(problem, deadline, rng), "separable")
+    parts = guarded(apart(problem, deadline, rng), "separable")
     for _ in range(4):
         yield "reductions", _turn(reductions)
         yield "noisy", _turn(perhaps)
+        yield "separable", _turn(parts)
     sources = {
         "islands": play(reduced),
         "reductions": reductions,
         "noisy": perhaps,
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
         "skeletons": more_skeletons(problem, deadline, rng),
+        "separable": parts,
     } | guests
     yield from _in_turns(sources, deadline)
 
@@ -110,12 +118,13 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         problem = replace(problem, weights=weights)
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
-    yield "separable", guarded(apart(told, deadline, rng), "separable")
     told = replace(problem, noise=min(loss(), level))
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
+    parts = guarded(apart(told, deadline, rng), "separable")
     for _ in range(8):
         yield "reductions", _turn(reductions)
+        yield "separable", _turn(parts)
     yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
     yield "direct", direct_stages(told, deadline, rng, 4.0, STAGES[-1:])
     yield from _in_turns({
@@ -123,6 +132,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         "reductions": reductions,
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
         "skeletons": more_skeletons(told, deadline, rng),
+        "separable": parts,
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),
     } | guests, deadline)

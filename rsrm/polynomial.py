@@ -191,7 +191,7 @@ def generalized_rational(problem: Problem, deadline: float, rng: np.random.Gener
 def _waves_of_two(problem: Problem) -> Iterator[list[Generator]]:
     """Yield the sine and cosine of the difference, then of the sum, of every two variables."""
     library, n = problem.library, problem.n_variables
-    if not {"sin", "cos"} <= set(library.operators) or n > 6:
+    if not {"sin", "cos"} <= set(library.operators) or n > 4:
         return
     for sign in (-1.0, 1.0):
         for i, j in combinations(range(n), 2):
