@@ -22,6 +22,7 @@ from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
 from rsrm.guest import guest
+from rsrm.mixtures import more_mixtures
 from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.problem import Problem
 from rsrm.separable import splits
@@ -31,7 +32,7 @@ from rsrm.terms import subset
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 2.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -94,7 +95,9 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
     parts = guarded(apart(problem, deadline, rng), "separable")
+    sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")
     for _ in range(4):
+        yield "mixtures", _turn(sums)
         yield "reductions", _turn(reductions)
         yield "noisy", _turn(perhaps)
         yield "separable", _turn(parts)
@@ -105,6 +108,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
         "skeletons": more_skeletons(problem, deadline, rng),
         "separable": parts,
+        "mixtures": sums,
     } | guests
     yield from _in_turns(sources, deadline)
 
@@ -133,6 +137,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
         "skeletons": more_skeletons(told, deadline, rng),
         "separable": parts,
+        "mixtures": guarded(more_mixtures(told, deadline, rng), "mixtures"),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),
     } | guests, deadline)

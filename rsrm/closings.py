@@ -27,7 +27,7 @@ from rsrm.question import Question
 from rsrm.separable import separable
 from rsrm.skeleton_fit import more_skeletons, skeletons
 from rsrm.sparse import noisy_sums, projected, small_sums
-from rsrm.tuned import tuned_sums
+from rsrm.mixtures import mixtures
 
 SMALL_BANK = ((4_000, 400),)
 LARGE_BANK = ((200_000, 2_000),)
@@ -94,7 +94,7 @@ CLOSINGS = {
     "factors": Closing((factors, more_factors), 0.5, 0.7, 0.35),
     "small bank": Closing((small_bank,), 2.0, 1.0, 0.4),
     "small sums": Closing((small_sums,), 0.5, 0.5, 0.4),
-    "tuned sums": Closing((tuned_sums,), 0.5, 0.5, 0.45),
+    "mixtures": Closing((mixtures,), 0.5, 0.5, 0.45),
     "apart": Closing((apart,), 3.0, 2.0, 0.5),
     "more skeletons": Closing((more_skeletons,), 2.0, 2.0, 0.6),
     "large bank": Closing((large_bank,), 4.0, 4.0, 0.7),

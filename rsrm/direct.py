@@ -22,7 +22,7 @@ from rsrm.skeleton_fit import skeletons
 from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.targets import relative_weights, transformed
 from rsrm.terms import compose_sum, monomials, presentable, subset, variable_generators
-from rsrm.tuned import tuned_sums
+from rsrm.mixtures import mixtures
 
 MAX_ROWS = 1000
 """Rows used by a power law."""
@@ -152,5 +152,5 @@ def power_law(problem: Problem, deadline: float, rng: np.random.Generator) -> It
 
 STAGES = (elementary, power_law, rational, noisy_sums, factors, exponentials, noisy_rational, projected, more_factors,
           skeletons, quadratics, small_sums,
-          generalized_rational, tuned_sums)
+          generalized_rational, mixtures)
 """All direct stages, cheapest first; those for exact data give nothing where the problem has noise, and the reverse."""

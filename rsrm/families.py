@@ -17,6 +17,12 @@ class Family(NamedTuple):
     grid: Callable[[np.ndarray], np.ndarray]
     build: Callable[[Expression, float], list[Expression | None]]
     sums: bool  # whether sums of variables are tried as arguments
+    unscaled: Callable[[np.ndarray, float], list[np.ndarray]] | None = None  # what `build` writes, where it differs
+    fixed: bool = False  # whether only the members of the grid are meant
+
+    def plain(self, u: np.ndarray, theta: float) -> list[np.ndarray]:
+        """Return the values of what :attr:`build` writes; :attr:`values` may be a multiple that stays in range."""
+        return (self.unscaled or self.values)(u, theta)
 
 
 def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.ndarray:
@@ -40,16 +46,21 @@ def _exponents(u: np.ndarray) -> np.ndarray:
     return np.arange(-6.9, 7.0, 0.2) if u.min() > 0 else np.empty(0)
 
 
+def _simple_exponents(u: np.ndarray) -> np.ndarray:
+    return np.array([-3.0, -2.0, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0] if u.min() > 0 else [1.0, 2.0, 3.0, 4.0])
+
+
 def _right(u: np.ndarray) -> np.ndarray:
     return np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.min()
 
 
 def families(library) -> list[Family]:
     names = set(library.operators)
-    shifted = lambda e, c: linear(library, [(1.0, e)], c)  # noqa: E731
+    shifted = lambda e, c: None if e is None else linear(library, [(1.0, e)], c)  # noqa: E731
     power = lambda e, p: None if e is None else product(library, [(e, p)])  # noqa: E731
     call = lambda name, e: None if e is None else outer(name, e)  # noqa: E731
-    scaled = lambda e, k: product(library, [(e, 1.0)], k)  # noqa: E731
+    scaled = lambda e, k: None if e is None else product(library, [(e, 1.0)], k)  # noqa: E731
+    square = lambda e: product(library, [(e, 2.0)])  # noqa: E731
     found = []
     if "sin" in names and "cos" in names:
         found.append(Family("wave", lambda u, k: [np.sin(k * u), np.cos(k * u)],
@@ -57,7 +68,11 @@ def families(library) -> list[Family]:
                             lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True))
     if "exp" in names:
         found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
-                            lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))], False))
+                            lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))], False,
+                            lambda u, k: [np.exp(k * u)]))
+        found.append(Family("gauss", lambda u, k: [np.exp(k * (u * u - ((u * u).max() if k > 0 else (u * u).min())))],
+                            lambda u: _rates(u * u, 0.2, 60.0, 24, True),
+                            lambda e, k: [call("exp", scaled(square(e), k))], False, lambda u, k: [np.exp(k * u * u)]))
         found.append(Family("logistic", lambda u, a: [1.0 / (1.0 + a * np.exp(-u))],
                             _midpoints,
                             lambda e, a: [power(linear(library, [(a, call("exp", scaled(e, -1.0)))], 1.0), -1.0)],
@@ -70,11 +85,17 @@ def families(library) -> list[Family]:
                             lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False))
     if {"exp", "log"} <= names or "pow" in names:
         found.append(Family("power", lambda u, p: [(u / np.median(u)) ** p], _exponents,
-                            lambda e, p: [power(e, p)], False))
+                            lambda e, p: [power(e, p)], False, lambda u, p: [u**p]))
+    found.append(Family("monomial", lambda u, p: [u**p], _simple_exponents, lambda e, p: [power(e, p)], False,
+                        fixed=True))
     if "log" in names:
+        found.append(Family("log2", lambda u, c: [np.log(u * u + c)], lambda u: _right(u * u),
+                            lambda e, c: [call("log", shifted(square(e), c))], False))
         found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))],
                             False))
     if "sqrt" in names:
+        found.append(Family("sqrt2", lambda u, c: [np.sqrt(u * u + c)], lambda u: _right(u * u),
+                            lambda e, c: [call("sqrt", shifted(square(e), c))], False))
         found.append(Family("sqrt", lambda u, c: [np.sqrt(u + c)], _right, lambda e, c: [call("sqrt", shifted(e, c))],
                             False))
     if "abs" in names:

@@ -16,7 +16,7 @@ from rsrm.problem import Problem
 from rsrm.regression import best_pairs, eliminate, exact_fit
 from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.terms import Terms, compose_sum, monomials, presentable, variable_generators
-from rsrm.tuned import tuned_sums
+from rsrm.mixtures import mixtures
 
 
 def problem(function, low=0.5, high=3.0, n_variables=1, rows=100, seed=0, noise=0.0, **library):
@@ -129,9 +129,9 @@ def test_noisy_sums_choose_the_true_terms():
     (lambda a, b: 13.1 + 0.6 * a - 11.4 * b**0.16 + 0.4 * a * b**0.16, 2, (0.16,)),
     (lambda a, b: 1.3 * a**3 - 0.4 * b * a**2 + np.cos(2.1 * b), 2, (2.1,)),
 ])
-def test_tuned_sums_find_inner_constants(function, n, inner):
+def test_mixtures_find_inner_constants(function, n, inner):
     given = problem(function, n_variables=n, rows=200)
-    f = first(tuned_sums, given, 10.0)
+    f = first(mixtures, given, 10.0)
     assert f is not None
     assert np.max(np.abs(values(f, given.X.T)[0] - given.y)) < 1e-7 * np.ptp(given.y)
     for theta in inner:

@@ -18,6 +18,7 @@ import numpy as np
 import sympy as sp
 
 from rsrm.benchmarks.formula import evaluate, feature_symbols, parse
+from rsrm.benchmarks.random_laws import RANDOM_SUITES, random_facts
 from rsrm.benchmarks.sampling import draw_columns, trajectory
 
 SUITES = (
@@ -38,6 +39,7 @@ SUITES = (
     "srsd_medium_dummy",
     "srsd_hard_dummy",
     "dysts",
+    *RANDOM_SUITES,
 )
 _DUMMY = "_dummy"
 _MAX_REDRAWS = 200
@@ -192,8 +194,16 @@ class Problem:
         return X[order[n_test:]], X[order[:n_test]]
 
 
+def _values(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    names = list(columns)
+    law = parse(text, dict(zip(names, feature_symbols(names), strict=True)))
+    return evaluate(law, columns) if law.free_symbols else np.full(len(columns[names[0]]), np.nan)
+
+
 @cache
 def _suite_facts(name: str) -> dict:
+    if name in RANDOM_SUITES:
+        return random_facts(name, _values)
     return json.loads((files("rsrm.benchmarks") / "problems" / f"{name}.json").read_text())
 
 

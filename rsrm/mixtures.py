@@ -1,0 +1,456 @@
+"""Sums of products of powers and of functions with unknown constants inside, by variable projection.
+
+``y = polynomial + sum_k c_k m_k(x) g_k(u_k; theta_k)``: for fixed theta the coefficients are linear and are projected
+out (Golub & Pereyra 1973). The functions are tabulated once on a grid of theta. What a further term explains is then
+known for all multipliers and functions at once from a few matrix products::
+
+    gain = (M' diag(r) G)**2 / ((M**2)' G**2 - sum_q (M' diag(q) G)**2)
+
+for the residual r, the multipliers M, the functions G and an orthonormal basis q of the terms that are there already.
+A beam of sets of terms is refined by Gauss-Newton steps on all parameters and extended until the fit is exact.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from math import comb
+from typing import NamedTuple
+
+import numpy as np
+
+from rsrm.compose import linear, snap
+from rsrm.expression import Expression
+from rsrm.families import families
+from rsrm.problem import Problem
+from rsrm.regression import eliminate, exact_fit, snap_fit
+from rsrm.targets import relative_weights
+from rsrm.terms import Generator, Terms, compose_sum, monomials, presentable, subset, variable_generators
+
+MAX_ROWS = 300
+"""Rows used by the scan."""
+DEPTH = 4
+"""Terms with unknown constants at most."""
+BEAM = (40, 30, 15, 10)
+"""Sets of terms that are refined at every depth ..."""
+FOLLOWED = (0, 8, 5, 4)
+"""... each of which was proposed among so many extensions of its parent."""
+WITH_PRODUCTS = 2
+"""Sets at every depth to which products of two functions are added."""
+FLOPS = 1e10
+WORTH = 0.5
+"""Share of the residual that a function has to explain with another multiplier."""
+FEW = 2
+"""Terms beside an affine function, which is tried before polynomials of higher degree."""
+SHORT, KEPT = 25, 4
+"""Complexity of a sum that ends the search, and how many sums are kept of a number of terms."""
+CONVERGED = 1e-10
+CANCELLED = 300.0
+"""Largest term of a sum, in units of y."""
+INDEPENDENT = 1e-8
+"""Share of a column's square that has to be left once the present terms are projected out."""
+
+
+class Function(NamedTuple):
+    """A member of a family over one argument."""
+
+    family: int
+    argument: int
+    theta: float
+
+
+class Term(NamedTuple):
+    """A multiplier times functions."""
+
+    multiplier: int
+    functions: tuple[Function, ...]
+
+
+Set = tuple[Term, ...]
+
+
+class _Model:
+    """Base columns, multipliers, arguments, and the functions tabulated on their grids.
+
+    Parameters
+    ----------
+    problem : Problem
+    degree : int
+        Of the polynomial that every sum contains.
+    deadline : float
+        Functions that are not tabulated by then are left out.
+    """
+
+    def __init__(self, problem: Problem, degree: int, deadline: float):
+        self.problem = problem
+        self.weights = np.ones(problem.n_rows) if problem.weights is None else problem.weights
+        self.generators = variable_generators(problem)
+        self.base = monomials(self.generators, degree)
+        columns = self.base.values * self.weights[:, None]
+        Q, R = np.linalg.qr(columns / np.sqrt(np.mean(columns**2, axis=0)))
+        self.Q = Q[:, np.abs(np.diag(R)) > 1e-9 * np.sqrt(problem.n_rows)]
+        spread = (problem.y - np.average(problem.y, weights=self.weights**2)) * self.weights
+        self.target = problem.y * self.weights / np.linalg.norm(spread)
+        self._multipliers()
+        self.arguments = [(g, True) for g in self.generators]  # argument, whether it is a single variable
+        self._compound_arguments(problem.library)
+        self.families = families(problem.library)
+        self._tabulate(deadline)
+
+    def _multipliers(self) -> None:
+        n = len(self.generators)
+        self.factors: list[tuple[tuple[int, float], ...]] = [()]
+        self.factors += [((i, 1.0),) for i in range(n)]
+        self.factors += [((i, p),) for p in (2.0, 3.0) for i in range(n)]
+        self.factors += [((i, 1.0), (j, 1.0)) for i, j in combinations(range(n), 2)]
+        for i, g in enumerate(self.generators):
+            if g.values.min() > 0:
+                self.factors += [((i, 0.5),), ((i, -1.0),)]
+        self.multipliers = np.column_stack([self.monomial(f) for f in self.factors]) * self.weights[:, None]
+        self.multipliers /= np.sqrt(np.mean(self.multipliers**2, axis=0))
+
+    def monomial(self, factors) -> np.ndarray:
+        """Return the values of a product of powers of variables."""
+        return np.prod([self.generators[i].values ** p for i, p in factors], axis=0) * np.ones(self.problem.n_rows)
+
+    def _compound_arguments(self, library) -> None:
+        generators, n = self.generators, len(self.generators)
+        for size in (2, 3) if n <= 6 else ():
+            for chosen in combinations(generators, size):
+                for signs in ((1.0, 1.0), (1.0, -1.0)) if size == 2 else ((1.0, 1.0, 1.0),):
+                    e = linear(library, [(s, g.expression) for s, g in zip(signs, chosen, strict=True)])
+                    v = sum(s * g.values for s, g in zip(signs, chosen, strict=True))
+                    if e is not None and np.ptp(v) > 0:
+                        self.arguments.append((Generator(v, e), False))
+
+    @np.errstate(all="ignore")
+    def _tabulate(self, deadline) -> None:
+        """Tabulate g(u; theta) and, beside it, dg/dtheta, or the cosine of a sine."""
+        self.functions: list[Function] = []
+        first, second, groups = [], [], {}
+        for k, (argument, single) in enumerate(self.arguments):
+            for f, family in enumerate(self.families):
+                if time.perf_counter() > deadline or not (single or family.sums):
+                    continue
+                for theta in family.grid(argument.values)[::1 if family.sums or family.fixed else 2]:
+                    g, *other = family.values(argument.values, theta)
+                    h = 0.0 if family.fixed else 1e-4 * abs(theta)
+                    if not other:
+                        other = [family.values(argument.values, theta + h)[0]
+                                 - family.values(argument.values, theta - h)[0]]
+                    pair = np.array([g, other[0]])
+                    pair /= np.sqrt(np.mean(pair**2, axis=1, keepdims=True)) + np.finfo(float).tiny
+                    if np.isfinite(pair).all():
+                        self.functions.append(Function(f, k, float(theta)))
+                        first.append(pair[0])
+                        second.append(pair[1])
+                        groups.setdefault((f, k), len(groups))
+        if not first:
+            return
+        self.G, self.H = np.column_stack(first), np.column_stack(second)
+        self.group = np.array([groups[f.family, f.argument] for f in self.functions])
+        self.single = np.flatnonzero([self.arguments[f.argument][1] for f in self.functions])
+
+    @property
+    def seconds_of_products(self) -> float:
+        """About how long a scan of all products takes."""
+        return 6.0 * self.problem.n_rows * len(self.single) ** 2 * self.Q.shape[1] / FLOPS
+
+    @np.errstate(all="ignore")
+    def values(self, f: Function, theta: float) -> list[np.ndarray]:
+        """Return the columns of a function with another parameter."""
+        return self.families[f.family].values(self.arguments[f.argument][0].values, theta)
+
+
+def _functions(chosen: Set) -> list[Function]:
+    """Return the functions of the terms; what stands in several terms has one parameter and is listed once."""
+    return list(dict.fromkeys(f for term in chosen for f in term.functions))
+
+
+def _with(chosen: Set, thetas) -> Set:
+    """Return the terms with the given parameters."""
+    moved = {f: f._replace(theta=float(theta)) for f, theta in zip(_functions(chosen), thetas, strict=True)}
+    return tuple(t._replace(functions=tuple(moved[f] for f in t.functions)) for t in chosen)
+
+
+@np.errstate(all="ignore")
+def _columns(model: _Model, chosen: Set, thetas=None) -> np.ndarray:
+    """Return the weighted columns of all terms, with other parameters if given, float64[R, 1 or more a term]."""
+    functions = _functions(chosen)
+    thetas = [f.theta for f in functions] if thetas is None else thetas
+    known = {f: model.values(f, theta) for f, theta in zip(functions, thetas, strict=True)}
+    columns = []
+    for term in chosen:
+        values = [model.multipliers[:, term.multiplier]]
+        for f in term.functions:
+            values = [v * p for v in values for p in known[f]]
+        columns += values
+    return np.column_stack(columns)
+
+
+def _project(Q: np.ndarray, A: np.ndarray) -> np.ndarray:
+    return A - Q @ (Q.T @ A)
+
+
+@np.errstate(all="ignore")
+def _refine(model: _Model, chosen: Set, deadline: float, steps: int = 25) -> tuple[float, Set]:
+    """Return the residual in units of the target's spread, and the terms, after Gauss-Newton steps."""
+    r0 = _project(model.Q, model.target)
+
+    def fit(thetas):
+        A = _project(model.Q, _columns(model, chosen, thetas))
+        size = np.linalg.norm(A, axis=0)
+        if not (np.isfinite(size).all() and (size > 0).all()):
+            return None
+        c = np.linalg.lstsq(A / size, r0, rcond=1e-12)[0] / size
+        r = r0 - A @ c
+        return A, c, r, float(np.linalg.norm(r))
+
+    functions = _functions(chosen)
+    thetas = np.array([f.theta for f in functions])
+    free = [k for k, f in enumerate(functions) if not model.families[f.family].fixed]
+    now = fit(thetas)
+    if now is None:
+        return np.inf, chosen
+    if not free:
+        return now[3], chosen
+    for _ in range(steps):
+        if time.perf_counter() > deadline or now[3] < 1e-15:
+            break
+        A, c, r, error = now
+        slopes = []
+        for k in free:
+            h = 1e-6 * max(abs(thetas[k]), 1e-6)
+            shift = np.zeros(len(thetas))
+            shift[k] = h
+            slopes.append((_columns(model, chosen, thetas + shift)
+                           - _columns(model, chosen, thetas - shift)) @ c / (2.0 * h))
+        S = _project(model.Q, np.column_stack(slopes))
+        size = np.linalg.norm(S, axis=0)
+        if not np.isfinite(S).all() or not (size > 0).all():
+            break
+        both = np.hstack([A / np.linalg.norm(A, axis=0), S / size])
+        step = np.linalg.lstsq(both, r, rcond=1e-12)[0][A.shape[1]:] / size
+        most = 0.5 * np.abs(thetas[free])
+        moved = np.zeros(len(thetas))
+        moved[free] = np.clip(step, -most, most)
+        for _ in range(5):
+            after = fit(thetas + moved)
+            if after is not None and after[3] < error:
+                break
+            moved = 0.5 * moved
+        else:
+            break
+        thetas, now = thetas + moved, after
+        if now[3] > 0.99 * error and now[3] > 1e-8:
+            break
+    return now[3], _with(chosen, thetas)
+
+
+def _thinned(model: _Model, chosen: Set, floor: float, deadline: float) -> Set:
+    """Return the terms without those, and without factors of those, that the others can do without."""
+    for k, term in enumerate(chosen):
+        parts = [()] if len(chosen) > 1 else []
+        parts += [(Term(term.multiplier, (f,)),) for f in term.functions] if len(term.functions) > 1 else []
+        for part in parts:
+            error, fewer = _refine(model, chosen[:k] + part + chosen[k + 1:], deadline)
+            if error < floor:
+                return _thinned(model, fewer, floor, deadline)
+    return chosen
+
+
+@np.errstate(all="ignore")
+def _gains(M: np.ndarray, G: np.ndarray, H: np.ndarray, Q: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Return the share of r that every pair of columns ``m*g, m*h`` explains beside Q, float64[columns of M and G]."""
+    gg, hh, gh = (M * M).T @ (G * G), (M * M).T @ (H * H), (M * M).T @ (G * H)
+    size, size2 = gg.copy(), hh.copy()
+    for q in Q.T:
+        left = (M * q[:, None]).T
+        g, h = left @ G, left @ H
+        gg -= g * g
+        hh -= h * h
+        gh -= g * h
+    left = (M * r[:, None]).T
+    a, b = left @ G, left @ H
+    b -= gh / gg * a  # h once g is projected out, too
+    hh -= gh / gg * gh
+    gain = np.where(gg > INDEPENDENT * size, a * a / gg, 0.0)
+    return gain + np.where((gg > INDEPENDENT * size) & (hh > INDEPENDENT * size2), b * b / hh, 0.0)
+
+
+@np.errstate(all="ignore")
+def _scan(model: _Model, chosen: Set, keep: int, products: bool) -> list[tuple[float, Set]]:
+    """Return the best extensions by one term, of different kinds, with the share of the residual they leave."""
+    Q = model.Q
+    if chosen:
+        A = _project(Q, _columns(model, chosen))
+        A, R = np.linalg.qr(A / np.linalg.norm(A, axis=0))
+        Q = np.hstack([Q, A[:, np.abs(np.diag(R)) > 1e-9]])
+    r = _project(Q, model.target)
+    r = r / np.linalg.norm(r)
+    found: list[tuple[float, Set]] = []
+    for f in _functions(chosen):  # the same function with another multiplier
+        columns = np.column_stack(model.values(f, f.theta))
+        columns = columns / np.sqrt(np.mean(columns**2, axis=0))
+        slope = columns[:, 1:] if columns.shape[1] > 1 else 0.0 * columns
+        gain = _gains(model.multipliers, columns[:, :1], slope, Q, r)
+        found += [(1.0 - float(g), (*chosen, Term(int(i), (f,)))) for i, g in enumerate(gain[:, 0]) if g > WORTH]
+    gain = _gains(model.multipliers, model.G, model.H, Q, r)
+    # Functions that stand alone get places of their own: among so many products one approximates anything.
+    for rows, places in ((slice(0, 1), keep // 2), (slice(None), keep)):
+        for share, i, j in _best(gain[rows], lambda i, j: (i, model.group[j]), places):
+            found.append((share, (*chosen, Term(i, (model.functions[j],)))))
+    if products:
+        one = model.single
+        M = model.G[:, one] * model.weights[:, None]
+        gain = _gains(M, model.G[:, one], model.H[:, one], Q, r)
+        argument = np.array([model.functions[k].argument for k in one])
+        gain[argument[:, None] == argument] = 0.0
+        for share, i, j in _best(gain, lambda i, j: tuple(sorted((model.group[one[i]], model.group[one[j]]))), keep):
+            found.append((share, (*chosen, Term(0, (model.functions[one[i]], model.functions[one[j]])))))
+    return list({term: (share, term) for share, term in found}.values())
+
+
+def _best(gain: np.ndarray, kind: Callable, keep: int) -> list[tuple[float, int, int]]:
+    """Return (unexplained share, row, column) of the best of every kind, `keep` of them."""
+    order = np.argpartition(-gain, min(60 * keep, gain.size - 1), axis=None)[:60 * keep]
+    best: dict = {}
+    for k in order[np.argsort(-gain.ravel()[order])]:
+        i, j = divmod(int(k), gain.shape[1])
+        best.setdefault(kind(i, j), (1.0 - float(gain[i, j]), i, j))
+        if len(best) == keep:
+            break
+    return list(best.values())
+
+
+def _compose(model: _Model, chosen: Set, exact: bool) -> Expression | None:
+    """Return the expression of the sparse fit with the given terms, their parameters snapped."""
+    problem = model.problem
+    generators = list(model.generators)
+    factors = list(model.base.factors)
+    columns = [model.base.values]
+    for term in chosen:
+        parts: list[tuple[tuple, np.ndarray]] = [(model.factors[term.multiplier],
+                                                  model.monomial(model.factors[term.multiplier]))]
+        for f in term.functions:
+            family, argument = model.families[f.family], model.arguments[f.argument][0]
+            theta = snap(f.theta, 1e-7 if exact else 1e-2 * problem.noise)
+            with np.errstate(all="ignore"):
+                values = family.plain(argument.values, theta)
+            members = []
+            for v, e in zip(values, family.build(argument.expression, theta), strict=True):
+                if e is None or not np.isfinite(v).all():
+                    return None
+                generators.append(Generator(v, e))
+                members.append((len(generators) - 1, v))
+            parts = [((*fs, (g, 1.0)), v * w) for fs, v in parts for g, w in members]
+        for fs, v in parts:
+            factors.append(tuple(sorted(fs)))
+            columns.append(v[:, None])
+    terms = Terms(np.hstack(columns), factors, generators)
+    if not np.isfinite(terms.values).all():
+        return None
+    if exact:
+        weights = relative_weights(problem.y)
+        fit = exact_fit(terms, problem.y, weights)
+    else:
+        weights = model.weights
+        fit = next(iter(eliminate(terms, problem.y, weights, keep=1)), None)
+    if fit is None or len(fit.support) > 12:
+        return None
+    size = np.abs(fit.coefficients) * np.sqrt(np.mean(terms.values[:, fit.support]**2, axis=0))
+    if size.max() > CANCELLED * np.sqrt(np.mean(problem.y**2)):
+        return None  # a function seen through a keyhole: huge terms that cancel
+    fit = snap_fit(terms, fit, problem.y, weights, 1e-7 if exact else 0.1 * problem.noise)
+    return compose_sum(terms, fit.support, fit.coefficients)
+
+
+def mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
+    """Yield what :func:`more_mixtures` does, without its heartbeats."""
+    return (expression for expression in more_mixtures(problem, deadline, rng) if expression is not None)
+
+
+def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:
+    """Yield a polynomial plus up to four terms with unknown inner constants.
+
+    Parameters
+    ----------
+    problem : Problem
+    deadline : float
+        Of ``time.perf_counter``.
+    rng : numpy.random.Generator
+        Chooses the rows when there are many.
+    """
+    if problem.n_rows < 12 or np.ptp(problem.y) == 0:
+        return
+    part = subset(problem, MAX_ROWS if problem.noise == 0 else 2 * MAX_ROWS, rng)
+    n = len(variable_generators(part))
+    if not n:
+        return
+    degree = next(d for d in (3, 2, 1) if d == 1 or part.n_rows > 4 * comb(n + d, d) + 20)
+    # A polynomial of degree three leaves little of smooth functions on a narrow range, which anything explains then.
+    for d, depth in ((1, FEW), (degree, DEPTH)) if degree > 1 else ((1, DEPTH),):
+        short = False
+        model = _Model(part, d, deadline)
+        if not model.functions:
+            return
+        for expression in _search(model, depth, deadline):
+            yield expression
+            short |= expression is not None and expression.complexity <= SHORT
+        if short:
+            return
+
+
+def _search(model: _Model, most: int, deadline: float) -> Iterator[Expression | None]:
+    """Yield the sums that converge, fewest terms first: a beam search over sets of terms."""
+    problem = model.problem
+    exact = problem.noise == 0
+    floor = CONVERGED if exact else 1.05 * problem.noise
+    parents: list[Set] = [()]
+    for depth in range(most):
+        if model.Q.shape[1] + 4 * (depth + 1) > problem.n_rows - 4:
+            return
+        proposed: list[tuple[float, Set]] = []
+        for k, parent in enumerate(parents):
+            if time.perf_counter() > deadline:
+                return
+            keep = BEAM[0] if depth == 0 else FOLLOWED[depth]
+            left = deadline - time.perf_counter()
+            proposed += _scan(model, parent, keep, k < WITH_PRODUCTS and model.seconds_of_products < left)
+            yield None
+        if depth == 0:  # one function with several multipliers: its parameter alone says little
+            proposed += [(share, (term, *(Term(1 + i, term.functions) for i in range(len(model.generators))
+                                          if i != term.functions[0].argument)))
+                         for share, (term,) in proposed if len(term.functions) == 1 and term.multiplier == 0]
+        refined, found = [], []
+        proposed.sort(key=lambda item: item[0])
+        for _, chosen in proposed:
+            if time.perf_counter() > deadline:
+                return
+            error, chosen = _refine(model, chosen, deadline)
+            refined.append((error, chosen))
+            if error < floor:
+                chosen = _thinned(model, chosen, floor, deadline)
+                candidate = presentable(_compose(model, chosen, exact))
+                if candidate is not None:
+                    found.append(candidate)
+                    if candidate.complexity <= SHORT:
+                        break
+            yield None
+        found.sort(key=lambda e: e.complexity)
+        yield from found[:KEPT]
+        if found and (found[0].complexity <= SHORT or not exact):
+            return
+        parents = _parents(refined, BEAM[min(depth + 1, DEPTH - 1)])
+
+
+def _parents(refined: list[tuple[float, Set]], most: int) -> list[Set]:
+    """Return the sets that are extended: two thirds those of least error, the others plain ones among the rest."""
+    refined.sort(key=lambda item: item[0])
+    different, last = [], 0.0
+    for error, chosen in refined:
+        if error > last * (1.0 + 1e-6):  # equal errors: the same function written in another way
+            last = error
+            different.append(chosen)
+    head, rest = different[:2 * most // 3], different[2 * most // 3:]
+    plain = [chosen for chosen in rest if all(t.multiplier == 0 and len(t.functions) == 1 for t in chosen)]
+    return head + plain[:most - len(head)]
