@@ -12,6 +12,7 @@ A beam of sets of terms is refined by Gauss-Newton steps on all parameters and e
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
@@ -21,9 +22,10 @@ import numpy as np
 from rsrm.compose import linear, snap
 from rsrm.expression import Expression
 from rsrm.families import families
+from rsrm.primitives import BY_NAME
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit
-from rsrm.targets import relative_weights
+from rsrm.targets import relative_weights, transformed
 from rsrm.terms import Generator, Terms, compose_sum, monomials, presentable, subset, variable_generators
 
 MAX_ROWS = 300
@@ -43,6 +45,10 @@ FEW = 2
 """Terms beside an affine function, which is tried before polynomials of higher degree."""
 SHORT, KEPT = 25, 4
 """Complexity of a sum that ends the search, and how many sums are kept of a number of terms."""
+OUTER = ("exp", "inv", "square", "sqrt", "log", "tanh")
+"""Functions that the sum may stand in, when it explains nothing by itself ..."""
+ALWAYS = ("inv", "square", "sqrt")
+"""... and those that can be written whatever the operators."""
 CONVERGED = 1e-10
 CANCELLED = 300.0
 """Largest term of a sum, in units of y."""
@@ -370,7 +376,7 @@ def mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -> Ite
 
 
 def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:
-    """Yield a polynomial plus up to four terms with unknown inner constants.
+    """Yield a polynomial plus up to four terms with unknown inner constants, and functions of such sums.
 
     Parameters
     ----------
@@ -388,14 +394,21 @@ def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -
         return
     degree = next(d for d in (3, 2, 1) if d == 1 or part.n_rows > 4 * comb(n + d, d) + 20)
     # A polynomial of degree three leaves little of smooth functions on a narrow range, which anything explains then.
-    for d, depth in ((1, FEW), (degree, DEPTH)) if degree > 1 else ((1, DEPTH),):
-        short = False
-        model = _Model(part, d, deadline)
+    passes = [("identity", 1, FEW), ("identity", degree, DEPTH)] if degree > 1 else [("identity", 1, DEPTH)]
+    passes += [(name, degree, FEW) for name in OUTER] if problem.noise == 0 else []
+    for name, d, depth in passes:
+        target = transformed(part, name)
+        if target is None or (name in BY_NAME and name not in ALWAYS and name not in part.library.operators):
+            continue
+        inner = replace(part, y=target.values) if name != "identity" else part
+        model = _Model(inner, d, deadline)
         if not model.functions:
             return
+        short = False
         for expression in _search(model, depth, deadline):
-            yield expression
-            short |= expression is not None and expression.complexity <= SHORT
+            found = None if expression is None else presentable(target.lift(expression))
+            yield found
+            short |= found is not None and found.complexity <= SHORT
         if short:
             return
 

@@ -6,6 +6,7 @@ from rsrm.closing import column
 from rsrm.compose import snap
 from rsrm.constants import fit
 from rsrm.expression import Expression
+from rsrm.limits import INVERSE_PAIRS
 from rsrm.objective import SMALLEST, Objective
 from rsrm.problem import Problem
 from rsrm.selection import EXACT, Candidate, Pool
@@ -46,7 +47,7 @@ class Refiner:
             return None
         if self._length(raw) > self._length(self.pool.best()) + MARGIN:
             return raw
-        best = self._keep_shorter(raw, simplify(expression))
+        best = self._unwrapped(self._keep_shorter(raw, simplify(expression)))
         if len(best.expression.constants):
             best = self._polished(best)
             best = self._pruned(best)
@@ -71,6 +72,19 @@ class Refiner:
 
     def _keep_shorter(self, old: Candidate, expression: Expression) -> Candidate:
         return old if expression is old.expression else self._better(old, self._scored(expression, old))
+
+    def _unwrapped(self, old: Candidate) -> Candidate:
+        """Leave out absolute values and functions over their inverses where the data do not tell the difference."""
+        library, tokens = old.expression.library, old.expression.expanded
+        for k, t in enumerate(tokens):
+            pair = tuple(library.name(u) for u in tokens[k:k + 2])
+            gone = 1 if pair[0] == "abs" else 2 if pair in INVERSE_PAIRS else 0
+            if gone:
+                shorter = Expression(np.delete(tokens, range(k, k + gone)), old.expression.constants, library)
+                new = self._keep_shorter(old, shorter)
+                if new is not old:
+                    return self._unwrapped(new)
+        return old
 
     def _weights(self, candidate: Candidate, problem: Problem) -> np.ndarray | None:
         """Return the weights under which the candidate's residuals are equally large on all rows."""

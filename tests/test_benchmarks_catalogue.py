@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from rsrm.benchmarks import sampling
+from rsrm.benchmarks import catalogue, sampling
 from rsrm.benchmarks.catalogue import SUITES, load_problem, load_suite
 from rsrm.benchmarks.formula import compile_scalar, evaluate, feature_symbols, parse
+from rsrm.benchmarks.random_laws import RANDOM_SUITES, random_facts
 
 COUNTS = {
     "nguyen": 12, "nguyen_variants": 13, "nguyen_c": 5, "constant": 8, "jin": 6, "r_rational": 6, "livermore": 22,
     "feynman": 100, "feynman_bonus": 20, "strogatz": 14, "srsd_easy": 30, "srsd_medium": 40, "srsd_hard": 50,
     "srsd_easy_dummy": 30, "srsd_medium_dummy": 40, "srsd_hard_dummy": 50, "dysts": 411,
+    "random_trees": 60, "random_sums": 60, "random_quotients": 60,
 }  # fmt: skip
 DRAWN = [suite for suite in SUITES if suite != "dysts"]
 
@@ -173,3 +175,19 @@ def test_unknown_names_are_named():
         load_suite("nguien")
     with pytest.raises(ValueError, match="name"):
         load_problem("Nguyen-13")
+
+
+@pytest.mark.parametrize("suite", RANDOM_SUITES)
+def test_random_laws_are_drawn_once_and_for_all(suite):
+    first = random_facts(suite, catalogue._values, count=6)
+    again = random_facts(suite, catalogue._values, count=3)
+    assert first["problems"][:3] == again["problems"]
+    assert random_facts(suite, catalogue._values, count=3, seed=1)["problems"] != again["problems"]
+
+
+@pytest.mark.parametrize("suite", RANDOM_SUITES)
+def test_random_laws_hold_all_their_variables(suite):
+    for problem in load_suite(suite)[:10]:
+        assert len(problem.truth.free_symbols) == len(problem.variables)
+        data = problem.sample(0)
+        assert np.isfinite(data.y_train).all() and np.std(data.y_train) > 0

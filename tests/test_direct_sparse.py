@@ -16,7 +16,6 @@ from rsrm.problem import Problem
 from rsrm.regression import best_pairs, eliminate, exact_fit
 from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.terms import Terms, compose_sum, monomials, presentable, variable_generators
-from rsrm.mixtures import mixtures
 
 
 def problem(function, low=0.5, high=3.0, n_variables=1, rows=100, seed=0, noise=0.0, **library):
@@ -119,23 +118,6 @@ def test_noisy_sums_choose_the_true_terms():
     clean = problem(lambda a, b: 2.0 * a - 0.5 * a * b + b**3, low=-2.0, n_variables=2, rows=400).y
     errors = [np.std(values(f, given.X.T)[0] - clean) / np.std(clean) for f in found if f.complexity <= 17]
     assert min(errors) < 0.005
-
-
-@pytest.mark.parametrize(("function", "n", "inner"), [
-    (lambda a, b: 0.7 * np.sin(1.5 * a) + np.cos(0.31 * b) - b, 2, (1.5, 0.31)),
-    (lambda a, b: a - 0.4 / (1 + 3.05 * np.exp(-a)) + 2 / (1 + 1.6 * np.exp(-b)), 2, (3.05, 1.6)),
-    (lambda a: 3 * a - 2 * np.exp(-1.7 * a), 1, (-1.7,)),
-    (lambda a, b: a * b - 2 * a / (b + 0.37), 2, (0.37,)),
-    (lambda a, b: 13.1 + 0.6 * a - 11.4 * b**0.16 + 0.4 * a * b**0.16, 2, (0.16,)),
-    (lambda a, b: 1.3 * a**3 - 0.4 * b * a**2 + np.cos(2.1 * b), 2, (2.1,)),
-])
-def test_mixtures_find_inner_constants(function, n, inner):
-    given = problem(function, n_variables=n, rows=200)
-    f = first(mixtures, given, 10.0)
-    assert f is not None
-    assert np.max(np.abs(values(f, given.X.T)[0] - given.y)) < 1e-7 * np.ptp(given.y)
-    for theta in inner:
-        assert np.min(np.abs(np.abs(f.constants) - abs(theta))) < 1e-6
 
 
 def test_exact_fit_is_sparse_on_collinear_columns():

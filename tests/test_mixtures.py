@@ -1,0 +1,97 @@
+"""Sums of products with inner constants: the scan against least squares, and laws that only such sums can write."""
+
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from rsrm.evaluate import values
+from rsrm.library import Library
+from rsrm.mixtures import _gains, mixtures
+from rsrm.problem import Problem
+
+
+def problem(function, n_variables=2, rows=200, low=0.5, high=3.0, noise=0.0, **library):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(low, high, (n_variables, rows))
+    y = function(*X)
+    return Problem(X, y + noise * np.std(y) * rng.normal(size=rows), Library(n_variables, **library), noise=noise)
+
+
+def found(given, seconds=30.0):
+    with threadpool_limits(1):  # as in a fit
+        return next(mixtures(given, time.perf_counter() + seconds, np.random.default_rng(1)), None)
+
+
+def test_gains_agree_with_least_squares():
+    rng = np.random.default_rng(0)
+    M, G, H = rng.normal(size=(40, 3)), rng.normal(size=(40, 4)), rng.normal(size=(40, 4))
+    H[:, 0] = 0.0  # a function without a parameter
+    Q = np.linalg.qr(rng.normal(size=(40, 5)))[0]
+    r = rng.normal(size=40)
+    r -= Q @ (Q.T @ r)
+    r /= np.linalg.norm(r)
+    gains = _gains(M, G, H, Q, r)
+    for i in range(3):
+        for j in range(4):
+            A = np.column_stack([Q, M[:, i] * G[:, j], M[:, i] * H[:, j]])
+            left = r - A @ np.linalg.lstsq(A, r, rcond=None)[0]
+            assert gains[i, j] == pytest.approx(1.0 - left @ left, abs=1e-10)
+
+
+@pytest.mark.parametrize(("function", "inner", "longest"), [
+    (lambda a, b: 0.9 / (1 + 4.3 * b**2) - 0.3 * np.log(0.13 + a**2), (0.13,), 30),
+    (lambda a, b: 7 * b**2 * np.exp(-a**2 / 2.2) - np.sqrt(b) * np.sqrt(a**2 + 0.23), (1 / 2.2, 0.23), 40),
+    (lambda a, b: np.exp(-0.7 * a) * np.tanh(1.3 * b) + 0.4 * a * b, (0.7, 1.3), 25),
+    (lambda a, b: np.exp(-0.3 * a * np.sin(1.7 * b) + 0.2 * b), (1.7,), 20),
+    (lambda a, b: (a * np.tanh(1.3 * b) + np.sin(0.7 * a)) ** 2, (1.3, 0.7), 30),
+])
+def test_inner_constants_are_found(function, inner, longest):
+    given = problem(function)
+    f = found(given)
+    assert f is not None and f.complexity <= longest
+    v, ok = values(f, given.X.T)
+    assert ok and np.abs(v - given.y).max() < 1e-8 * np.ptp(given.y)
+    for theta in inner:
+        assert np.abs(np.abs(f.constants) - theta).min() < 1e-6
+
+
+@pytest.mark.parametrize(("function", "n", "inner"), [
+    (lambda a, b: 0.7 * np.sin(1.5 * a) + np.cos(0.31 * b) - b, 2, (1.5, 0.31)),
+    (lambda a, b: a - 0.4 / (1 + 3.05 * np.exp(-a)) + 2 / (1 + 1.6 * np.exp(-b)), 2, (3.05, 1.6)),
+    (lambda a: 3 * a - 2 * np.exp(-1.7 * a), 1, (-1.7,)),
+    (lambda a, b: a * b - 2 * a / (b + 0.37), 2, (0.37,)),
+    (lambda a, b: 13.1 + 0.6 * a - 11.4 * b**0.16 + 0.4 * a * b**0.16, 2, (0.16,)),
+    (lambda a, b: 1.3 * a**3 - 0.4 * b * a**2 + np.cos(2.1 * b), 2, (2.1,)),
+])
+def test_constants_of_few_terms_are_found(function, n, inner):
+    given = problem(function, n)
+    f = found(given)
+    assert f is not None
+    assert np.max(np.abs(values(f, given.X.T)[0] - given.y)) < 1e-7 * np.ptp(given.y)
+    for theta in inner:
+        assert np.min(np.abs(np.abs(f.constants) - abs(theta))) < 1e-6
+
+
+def test_a_function_of_two_terms_has_one_constant():
+    f = found(problem(lambda a, b: 13.1 + 0.6 * a - 11.4 * b**0.16 + 0.4 * a * b**0.16))
+    powers = f.constants[np.abs(f.constants - 0.16) < 1e-6]
+    assert len(powers) and np.ptp(powers) < 1e-9
+
+
+def test_inner_constants_are_found_under_noise():
+    def law(a, b):
+        return 2.0 * np.exp(-1.7 * a) + 0.4 * a * b
+
+    given = problem(law, rows=500, noise=0.01)
+    with threadpool_limits(1):
+        options = list(mixtures(given, time.perf_counter() + 30, np.random.default_rng(1)))
+    clean = law(*given.X)
+    assert min(np.std(values(f, given.X.T)[0] - clean) for f in options) < 3e-3 * np.std(clean)
+
+
+def test_random_values_are_no_sum():
+    rng = np.random.default_rng(3)
+    given = Problem(rng.uniform(1, 2, (2, 60)), rng.normal(size=60), Library(2))
+    assert found(given, 10.0) is None
