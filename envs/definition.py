@@ -1,13 +1,11 @@
 """What both environments are made from: data, alphabet, limits, and the spaces that follow."""
 
-import difflib
-import importlib
-
 import numpy as np
 from gymnasium import spaces
 
 from rsrm import grammar
 from rsrm.constants import start_points
+from rsrm.envs.arguments import check_eta, check_whole, load_data
 from rsrm.envs.episodes import CONTEXT, Task
 from rsrm.library import DEFAULT_CAPACITY, PAD, Library
 from rsrm.metrics import ETA, target_scale
@@ -17,6 +15,8 @@ N_STARTS = 4
 """Points from which constants are fitted."""
 
 OBSERVATIONS = ("tokens", "context")
+MOST_SLOTS, MOST_TOKENS = 1000, 4096
+"""The tables of the grammar grow with the square of the number of tokens."""
 
 
 class Definition:
@@ -35,23 +35,24 @@ class Definition:
 
     def __init__(self, X=None, y=None, *, problem=None, operators=None, constants=None, literals=True, max_size=30,
                  max_depth=10, max_constants=5, nested_constraints=None, nested_trigonometry=False, eta=ETA,
-                 fit_constants=True,
-                 observation="tokens", n_slots=DEFAULT_CAPACITY, feature_names=()):
+                 fit_constants=True, observation="tokens", n_slots=DEFAULT_CAPACITY, feature_names=None):
         if observation not in OBSERVATIONS:
             raise ValueError(f"observation must be one of {', '.join(OBSERVATIONS)}, got {observation!r}")
-        if not 0.0 < eta <= 1.0:
-            raise ValueError(f"eta must lie in (0, 1], got {eta!r}")
-        X, y, operators, constants = load_data(X, y, problem, operators, constants)
+        eta, n_slots = check_eta(eta), check_whole("n_slots", n_slots, 0, MOST_SLOTS)
+        X, y, operators, constants, names = load_data(X, y, problem, operators, constants, feature_names)
         self.observation = observation
-        self.library = Library(X.shape[1], tuple(DEFAULT_OPERATORS if operators is None else operators),
+        if X.shape[1] + n_slots > MOST_TOKENS - 100:
+            raise ValueError(f"X, n_slots: columns and slots are at most {MOST_TOKENS - 100} together, "
+                             f"got {X.shape[1]} and {n_slots}")
+        self.library = Library(X.shape[1], DEFAULT_OPERATORS if operators is None else operators,
                                constants=True if constants is None else bool(constants), literals=bool(literals),
-                               variable_names=tuple(feature_names), capacity=n_slots)
+                               variable_names=names, capacity=n_slots)
         self._limits = {"max_size": max_size, "max_depth": max_depth, "max_constants": max_constants,
                         "nested_constraints": nested_constraints, "nested_trigonometry": nested_trigonometry}
         self.limits = grammar.make_limits(self.library, **self._limits)
         # Fits begin at the same points each time: an environment has no randomness of its own.
         starts = start_points(max(1, max_constants), N_STARTS if fit_constants else 0, np.random.default_rng(0))
-        self.task = Task(np.ascontiguousarray(X.T), y, np.empty(0), target_scale(y), float(eta), starts)
+        self.task = Task(np.ascontiguousarray(X.T), y, np.empty(0), target_scale(y), eta, starts)
         k = len(self.library)
         self.action_space = spaces.Discrete(k)
         if observation == "tokens":
@@ -66,75 +67,26 @@ class Definition:
         library = self.library.promote(name, arity, body)
         before, after = self.library.promoted, library.promoted
         slot = next(i for i, entry in enumerate(after) if i >= len(before) or entry is not before[i])
-        self.library = library
-        self.limits = grammar.make_limits(library, **self._limits)
+        # Both or none, also if the limits refuse.
+        self.limits, self.library = grammar.make_limits(library, **self._limits), library
         return library.first_promoted + slot
 
+    def promote_all(self, options: dict | None) -> None:
+        """Promote what ``options["promote"]`` of a reset lists, all of it or nothing.
 
-class ListedSpec:
-    """Mix-in of environments whose specification is JSON-able also if their data came as arrays."""
-
-    _spec = None
-
-    @property
-    def spec(self):
-        """The specification that ``gymnasium.make`` leaves here."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, value):
-        for name in ("X", "y"):
-            if value is not None and isinstance(value.kwargs.get(name), np.ndarray):
-                value.kwargs[name] = value.kwargs[name].tolist()
-        self._spec = value
-
-
-def load_data(X, y, problem, operators, constants):
-    """Return X float64[R, D], y float64[R], operators and constants, of a problem of the catalogue or as they are.
-
-    Raises
-    ------
-    ValueError
-        If there are both data and the name of a problem, or neither, or the data are not finite real numbers that fit.
-    """
-    if (problem is None) == (X is None and y is None):
-        raise ValueError("X, y, problem: give either X and y or the name of a problem, e.g. problem='Nguyen-7'")
-    if problem is not None:
-        known = _load_problem(problem)
-        data = known.sample(0)
-        X, y = data.X_train, data.y_train
-        operators = known.operators if operators is None else operators
-        constants = known.constants if constants is None else constants
-    return *_check_data(X, y), operators, constants
-
-
-def _load_problem(name):
-    # The catalogue stands above this package: it is loaded by name, on demand, so that imports keep pointing one way
-    # and nobody who brings data pays for it.
-    catalogue = importlib.import_module("rsrm.benchmarks.catalogue")
-    names = [p.name for suite in catalogue.SUITES for p in catalogue.load_suite(suite)]
-    if name not in names:
-        close = difflib.get_close_matches(str(name), names, 5, 0.4)
-        raise ValueError(f"problem: no suite holds {name!r}; close names: {', '.join(close) or ', '.join(names[:5])}; "
-                         f"suites: {', '.join(catalogue.SUITES)}")
-    return catalogue.load_problem(name)
-
-
-def _check_data(X, y):
-    """Return X float64[R, D] and y float64[R], or raise ValueError."""
-    arrays = []
-    for name, value in (("X", X), ("y", y)):
-        if value is None:
-            raise ValueError(f"{name} is missing: give both X and y")
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
-        arrays.append(np.ascontiguousarray(array, np.float64))
-        if not np.isfinite(arrays[-1]).all():
-            raise ValueError(f"{name} holds NaN or infinity")
-    X, y = arrays
-    if X.ndim != 2 or X.shape[0] < 2 or X.shape[1] < 1:
-        raise ValueError(f"X must have shape (rows, columns) with at least two rows and one column, got {X.shape}")
-    if y.shape != (X.shape[0],):
-        raise ValueError(f"y must have shape ({X.shape[0]},) as X has {X.shape[0]} rows, got {y.shape}")
-    return X, y
+        Raises
+        ------
+        ValueError
+            If it is no sequence of ``(name, arity, body)``, or one of them is refused.
+        """
+        promotions = (options or {}).get("promote", ())
+        if (not isinstance(promotions, (list, tuple))
+                or any(not isinstance(p, (list, tuple)) or len(p) != 3 for p in promotions)):
+            raise ValueError(f"options['promote'] must be a list of (name, arity, body), got {promotions!r}")
+        before = self.library, self.limits
+        try:
+            for promotion in promotions:
+                self.promote(*promotion)
+        except ValueError:
+            self.library, self.limits = before
+            raise

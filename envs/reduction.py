@@ -9,9 +9,9 @@ from gymnasium.error import ResetNeeded
 
 from rsrm.closings import CHEAP as CLOSINGS
 from rsrm.closings import EXACT, decades
-from rsrm.envs.definition import ListedSpec, load_data
+from rsrm.envs.arguments import ListedSpec, check_whole, load_data
 from rsrm.envs.reductions import (
-    COLUMN, PROPOSAL, STATE, Node, observe_columns, observe_proposals, observe_state, root_node,
+    COLUMN, PROPOSAL, STATE, Node, Nodes, observe_columns, observe_proposals, observe_state,
 )
 from rsrm.export import infix
 from rsrm.expression import Expression
@@ -22,8 +22,6 @@ from rsrm.problem import Problem
 
 ROWS = 500
 """Rows that reductions and closings see; laws are scored on all."""
-SEEN = 4096
-"""Reduced problems kept in memory."""
 
 
 class ReductionEnv(ListedSpec, gymnasium.Env):
@@ -103,19 +101,22 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
 
     Parameters
     ----------
-    X : array_like, shape (R, D), and y : array_like, shape (R,), optional
+    X : array_like or data frame, shape (R, D), and y : array_like, shape (R,), optional
         Real finite data; reductions see at most 500 rows, drawn once.
     problem : str, optional
         A name of the catalogue of `rsrm.benchmarks` instead of X and y; brings its operators and constants along.
     operators : sequence of str, optional
-        Names of operators that laws may use; add sub mul div sqrt exp log sin cos by default.
+        Names of operators that laws may use; add sub mul div sqrt exp log sin cos asin acos tanh abs by default.
     constants : bool, optional
         Whether laws may hold fitted numbers.
     n_slots : int
         K, from 1 to 8.
     max_steps : int
-        Actions of an episode at most.
-    render_mode : {"ansi"}, optional
+        Actions of an episode at most, up to 1000.
+    feature_names : sequence of str, optional
+        Names of the variables in `infix`; by default those of the columns of a data frame, else x0, x1, ...
+    render_mode : {"ansi", "rgb_array", "human"}, optional
+        Text; a picture of the reduced problem; a window (needs matplotlib).
 
     Raises
     ------
@@ -126,23 +127,20 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     * v0: first version (2026)
     """
 
-    metadata: ClassVar[dict] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata: ClassVar[dict] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 4}
 
     def __init__(self, X=None, y=None, *, problem=None, operators=None, constants=None, n_slots=8, max_steps=12,
-                 render_mode=None):
-        if render_mode not in (None, "ansi"):
-            raise ValueError(f"render_mode must be None or 'ansi', got {render_mode!r}")
-        if not 1 <= n_slots <= 8:
-            raise ValueError(f"n_slots must lie between 1 and 8, got {n_slots!r}")
-        if max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1, got {max_steps!r}")
-        X, y, operators, constants = load_data(X, y, problem, operators, constants)
+                 feature_names=None, render_mode=None):
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
+        n_slots, max_steps = check_whole("n_slots", n_slots, 1, 8), check_whole("max_steps", max_steps, 1, 1000)
+        X, y, operators, constants, names = load_data(X, y, problem, operators, constants, feature_names)
         constants = True if constants is None else bool(constants)
-        library = Library(X.shape[1], tuple(DEFAULT_OPERATORS if operators is None else operators), constants,
-                          constants)
+        library = Library(X.shape[1], DEFAULT_OPERATORS if operators is None else operators, constants, constants,
+                          variable_names=names)
         self._whole = Problem(np.ascontiguousarray(X.T), y, library)
         self._objective = Objective(self._whole)
-        self._n_slots, self._max_steps, self.render_mode = int(n_slots), int(max_steps), render_mode
+        self._n_slots, self._max_steps, self.render_mode = n_slots, max_steps, render_mode
         self._undo, self._stop = n_slots + len(CLOSINGS), n_slots + len(CLOSINGS) + 1
         self.action_space = spaces.Discrete(self._stop + 1)
         d = X.shape[1]
@@ -153,8 +151,14 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
         rows = slice(None)
         if len(y) > ROWS:
             rows = np.sort(np.random.default_rng(0).choice(len(y), ROWS, replace=False))
-        self._nodes: dict[tuple[int, ...], Node] = {(): root_node(self._whole.take(rows), self._n_slots)}
-        self._over = True
+        self._nodes = Nodes(self._whole.take(rows), n_slots)
+        self._canvas = None
+        self._over, self._path = True, ()
+        self._best: Expression | None = None
+        self._unexplained, self._last = 1.0, ""
+
+    def __getstate__(self):
+        return self.__dict__ | {"_canvas": None}  # a window cannot be copied
 
     @property
     def library(self) -> Library:
@@ -182,12 +186,13 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         """Begin an episode at the problem as it was given."""
         super().reset(seed=seed)
-        if len(self._nodes) > SEEN:
-            self._nodes = {(): self._nodes[()]}
+        self._nodes.trim()
         self._path: tuple[int, ...] = ()
         self._tried: set[tuple] = set()
-        self._best: Expression | None = None
+        self._best = None
         self._unexplained, self._steps, self._over, self._last = 1.0, 0, False, "start"
+        if self.render_mode == "human":
+            self.render()
         return self._observation(), self._info()
 
     def step(self, action):
@@ -203,7 +208,7 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
         if self._over:
             pass
         elif action < self._n_slots:
-            self._reduce(action)
+            self._path = (*self._path, action)
         elif action < self._undo:
             self._close(CLOSINGS[action - self._n_slots])
         else:
@@ -215,26 +220,37 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
             info |= {"infix": "" if best is None else infix(best), "illegal": illegal,
                      "nrmse": float("inf") if best is None else self._unexplained,
                      "complexity": 0 if best is None else best.complexity}
+        if self.render_mode == "human":
+            self.render()
         return self._observation(), decades(self._unexplained) - decades(before), self._over, False, info
 
     def render(self):
-        """Return the reduced problem, the last action and the best law so far as text."""
+        """Return the reduced problem, the last action and the best law so far as text, or a picture of them."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() needs a render_mode: gymnasium.make(..., render_mode='ansi')")
             return None
+        if not self._last:
+            raise ResetNeeded("No episode was begun yet: call reset() before render().")
         problem, model = self._node.problem, self._node.surrogate
         law = "none" if self._best is None else infix(self._best, 6)
-        error = "" if model is None else f", surrogate error {model.error:.2g}"
-        proposals = "\n".join(f"  {k}: {r.text}" for k, (r, _, _) in enumerate(self._node.proposals))
-        return (f"{self._last} -> {problem.n_variables} columns{error}; law: {law} (NRMSE {self._unexplained:.3g})\n"
-                + (f"{proposals}\n" if proposals else ""))
+        title = f"{self._last} -> {problem.n_variables} columns"
+        verdict = f"law: {law} (NRMSE {self._unexplained:.3g})"
+        if self.render_mode == "ansi":
+            error = "" if model is None else f", surrogate error {model.error:.2g}"
+            proposals = "\n".join(f"  {k}: {r.text}" for k, (r, _, _) in enumerate(self._node.proposals))
+            return f"{title}{error}; {verdict}\n" + (f"{proposals}\n" if proposals else "")
+        # Drawing is for those who ask for it; matplotlib is no dependency.
+        from rsrm.envs.rendering import Canvas
 
-    def _reduce(self, slot: int) -> None:
-        path = (*self._path, slot)
-        if path not in self._nodes:
-            _, child, model = self._node.proposals[slot]
-            self._nodes[path] = Node.of(child, model, self._n_slots)
-        self._path = path
+        if self._canvas is None:
+            self._canvas = Canvas(self.render_mode == "human", self.metadata["render_fps"])
+        return self._canvas.draw(f"{title}\n{verdict}", problem.X[0], problem.y, problem.library.variable_names[0])
+
+    def close(self):
+        """Close the window."""
+        if self._canvas is not None:
+            self._canvas.close()
+            self._canvas = None
 
     def _close(self, name: str) -> None:
         self._tried.add((self._path, name))

@@ -1,9 +1,17 @@
 """Pictures of an episode with matplotlib."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from gymnasium.error import DependencyNotInstalled
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise DependencyNotInstalled("pictures need matplotlib: pip install 'rsrm[plot]'") from error
+
+DRAWN = 1e300
+"""Matplotlib's scales overflow beyond."""
 
 
 class Canvas:
@@ -30,21 +38,33 @@ class Canvas:
             FigureCanvasAgg(self._figure)
         self._axes = self._figure.add_subplot()
 
-    def draw(self, text: str, task, values, error: float):
-        """Draw the data, the expression's values where it has any, and its text; return uint8[height, width, 3].
+    def draw(self, title: str, x, y, name: str, values=None, error: float = 0.0):
+        """Draw data and an expression's values where it has any; return uint8[height, width, 3].
 
         Nothing is returned if it is for humans.
+
+        Parameters
+        ----------
+        title : str
+        x, y : float64[R]
+        name : str
+            Of what x holds.
+        values : float64[R], optional
+        error : float
+            NRMSE of the values.
         """
         axes = self._axes
         axes.clear()
-        order = np.argsort(task.X[0], kind="stable")
-        horizontal = task.X[0][order]
-        axes.plot(horizontal, task.y[order], "o", color="0.6", markersize=4, label="data")
+        x, y = np.clip(x, -DRAWN, DRAWN), np.clip(y, -DRAWN, DRAWN)
+        values = None if values is None else np.clip(values, -DRAWN, DRAWN)
+        order = np.argsort(x, kind="stable")
+        axes.plot(x[order], y[order], "o", color="0.6", markersize=4, label="data")
         if values is not None:
-            axes.plot(horizontal, values[order], "x", color="C3", markersize=5, label=f"NRMSE {error:.3g}")
+            axes.plot(x[order], values[order], "x", color="C3", markersize=5, label=f"NRMSE {error:.3g}")
         axes.legend(loc="upper left", frameon=False)
-        axes.set_xlabel("x0")
-        axes.set_title("y = " + (text if len(text) <= 60 else text[:57] + "..."), fontsize=10, parse_math=False)
+        axes.set_xlabel(name)
+        lines = [line if len(line) <= 64 else line[:61] + "..." for line in title.split("\n")]
+        axes.set_title("\n".join(lines), fontsize=10, parse_math=False)
         if self._window:
             plt.pause(self._pause)
             return None

@@ -8,7 +8,8 @@ from gymnasium.error import ResetNeeded
 
 from rsrm import grammar
 from rsrm.envs import episodes as ep
-from rsrm.envs.definition import Definition, ListedSpec
+from rsrm.envs.arguments import ListedSpec
+from rsrm.envs.definition import Definition
 from rsrm.envs.text import draft_text, final_text
 from rsrm.expression import Expression, expand, expanded_length
 
@@ -89,12 +90,12 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
 
     Parameters
     ----------
-    X : array_like, shape (R, D), and y : array_like, shape (R,), optional
+    X : array_like or data frame, shape (R, D), and y : array_like, shape (R,), optional
         Real finite data.
     problem : str, optional
         A name of the catalogue of `rsrm.benchmarks` instead of X and y; brings its operators and constants along.
     operators : sequence of str, optional
-        Names of the table above; add sub mul div sqrt exp log sin cos by default.
+        Names of the table above; add sub mul div sqrt exp log sin cos asin acos tanh abs by default.
     constants, literals : bool
         Whether the fitted constant, and 1, 2 and pi, are actions.
     max_size, max_depth, max_constants : int
@@ -111,7 +112,7 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     n_slots : int
         Slots for promoted operators.
     feature_names : sequence of str, optional
-        Names of the variables in `infix`.
+        Names of the variables in `infix`; by default those of the columns of a data frame, else x0, x1, ...
     render_mode : {"ansi", "rgb_array", "human"}, optional
         Text; a picture; a window (needs matplotlib).
 
@@ -207,8 +208,7 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         """Begin an episode; ``options={"promote": [(name, arity, body), ...]}`` fills slots first."""
         super().reset(seed=seed)
-        for name, arity, body in (options or {}).get("promote", ()):
-            self._definition.promote(name, arity, body)
+        self._definition.promote_all(options)
         ep.begin(*self._views, self._definition.limits)
         self._episode.status[0] = ep.CONTINUES
         if self.render_mode == "human":
@@ -220,7 +220,9 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
         if self._state[grammar.OPEN] == 0:
             raise ResetNeeded("The episode is over (or was never begun): call reset() before step().")
         definition = self._definition
-        status = ep.advance(*self._views, int(action), definition.limits)
+        # Any integer that no action has will do for one that compiled code could not hold.
+        action = min(max(int(action), -1), definition.limits.n_tokens)
+        status = ep.advance(*self._views, action, definition.limits)
         info = {"action_mask": self._mask.copy()}
         gain, ended = 0.0, status != ep.CONTINUES
         if ended:
@@ -240,6 +242,8 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
             gymnasium.logger.warn("render() needs a render_mode: gymnasium.make(..., render_mode='ansi')")
             return None
         over, error = self._episode.status[0] != ep.CONTINUES, float(self._episode.final.error[0])
+        if not over and self._state[grammar.OPEN] == 0:
+            raise ResetNeeded("No episode was begun yet: call reset() before render().")
         text = self._final_text() if over else draft_text(self._prefix(), int(self._state[grammar.OPEN]), self.library)
         if self.render_mode == "ansi":
             return f"y = {text}" + (f"   NRMSE {error:.3g}, reward {self._episode.rewards[0]:.3f}\n" if over else "\n")
@@ -249,7 +253,8 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
         if self._canvas is None:
             self._canvas = Canvas(self.render_mode == "human", self.metadata["render_fps"])
         values = self._scratch.values if over and np.isfinite(error) else None
-        return self._canvas.draw(text, self._definition.task, values, error)
+        task = self._definition.task
+        return self._canvas.draw(f"y = {text}", task.X[0], task.y, self.library.variable_names[0], values, error)
 
     def close(self):
         """Close the window."""

@@ -10,7 +10,8 @@ from gymnasium.vector.utils import batch_space
 
 from rsrm import grammar
 from rsrm.envs import episodes as ep
-from rsrm.envs.definition import Definition, ListedSpec
+from rsrm.envs.arguments import ListedSpec, check_whole
+from rsrm.envs.definition import Definition
 from rsrm.envs.text import draft_text, final_text
 
 
@@ -49,7 +50,7 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
 
     ``gymnasium.make_vec("rsrm/SymbolicRegression-v0", num_envs=1024, problem="Nguyen-7")`` makes it. Copy by copy it
     returns what ``gymnasium.vector.SyncVectorEnv`` over single environments returns; only ``infix`` is written lazily
-    (:class:`Texts`).
+    (:class:`Texts`) unless `lazy` is False.
 
     Parameters
     ----------
@@ -62,6 +63,9 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
     copy : bool
         Whether observations and masks are copies; else they are the environment's own arrays, overwritten by the next
         step.
+    lazy : bool
+        Whether ``infix`` is written when somebody reads it; else it is an array of objects, written at every step, on
+        which wrappers such as gymnasium's ``DictInfoToList`` insist.
     render_mode : {"ansi"}, optional
 
     Raises
@@ -73,15 +77,18 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
     metadata: ClassVar[dict] = {"render_modes": ["ansi"], "render_fps": 4}
 
     def __init__(self, num_envs: int = 1, X=None, y=None, *, problem=None, autoreset_mode=AutoresetMode.NEXT_STEP,
-                 copy: bool = True, render_mode=None, **options):
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+                 copy: bool = True, lazy: bool = True, render_mode=None, **options):
+        num_envs = check_whole("num_envs", num_envs, 1, 2**31 - 1)
+        modes = [m.value for m in AutoresetMode]
+        if autoreset_mode not in (*AutoresetMode, *modes):
+            raise ValueError(f"autoreset_mode must be one of {', '.join(modes)}, got {autoreset_mode!r}")
         if render_mode not in (None, "ansi"):
             raise ValueError(f"render_mode must be None or 'ansi', got {render_mode!r}")
         self._definition = Definition(X, y, problem=problem, **options)
         mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": mode}
-        self.num_envs, self.render_mode, self._copy, self._mode = num_envs, render_mode, copy, mode
+        self.num_envs, self.render_mode, self._mode = num_envs, render_mode, mode
+        self._copy, self._lazy = bool(copy), bool(lazy)
         self.single_observation_space = self._definition.observation_space
         self.single_action_space = self._definition.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -94,6 +101,11 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
     def library(self):
         """The alphabet, promoted operators included."""
         return self._definition.library
+
+    @property
+    def limits(self) -> grammar.Limits:
+        """What expressions must keep to, as the agents of :mod:`rsrm.agents` take it."""
+        return self._definition.limits
 
     def action_masks(self) -> np.ndarray:
         """Return which actions are legal now, int8[N, K]."""
@@ -113,18 +125,17 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
         Raises
         ------
         ValueError
-            If the mask is no bool[N] with a true element, or the seeds are not N.
+            If the mask is no bool[N] with a true element, the seeds are not N, or a promotion is refused.
         """
         options = options or {}
-        if seed is not None and not isinstance(seed, int) and len(seed) != self.num_envs:
-            raise ValueError(f"seed: {len(seed)} given for {self.num_envs} environments")
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        super().reset(seed=self._seed(seed))
         which = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
         if (not isinstance(which, np.ndarray) or which.shape != (self.num_envs,) or which.dtype != np.bool_
                 or not which.any()):
             raise ValueError(f"options['reset_mask'] must be a bool array of shape ({self.num_envs},), not all False")
-        for name, arity, body in options.get("promote", ()):
-            self.promote(name, arity, body)
+        self._definition.promote_all(options)
+        if options.get("promote"):
+            ep.refresh_masks(self._episodes, self._definition.limits)
         ep.begin_all(self._episodes, which, self._definition.limits)
         self._episodes.status[which] = ep.CONTINUES
         self._begun = True
@@ -155,10 +166,21 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
         """Return the expression of every copy so far as text."""
         if self.render_mode is None:
             return None
+        if not self._begun:
+            raise ResetNeeded("No episode was begun yet: call reset() before render().")
         state = self._episodes.state
         return tuple(
             f"y = {draft_text(row[:s[grammar.LENGTH]], int(s[grammar.OPEN]), self.library)}\n"
             for row, s in zip(self._episodes.tokens, state, strict=True))
+
+    def _seed(self, seed) -> int | None:
+        """Return the seed of the whole if there is one for all copies."""
+        if seed is None or isinstance(seed, (int, np.integer)):
+            return seed if seed is None else int(seed)
+        seeds = () if isinstance(seed, str) or not hasattr(seed, "__len__") else seed
+        if len(seeds) != self.num_envs or not all(s is None or isinstance(s, (int, np.integer)) for s in seeds):
+            raise ValueError(f"seed must be an int, or one for each of the {self.num_envs} environments, got {seed!r}")
+        return None
 
     def _own(self, array):
         return array.copy() if self._copy else array
@@ -169,7 +191,8 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
     def _final_info(self, ended):
         final = self._episodes.final
         illegal = self._episodes.status == ep.ILLEGAL
-        values = {"infix": Texts(ended, illegal, final, self.library), "nrmse": np.where(ended, final.error, 0.0),
+        texts = Texts(ended, illegal, final, self.library)
+        values = {"infix": texts if self._lazy else np.array(texts), "nrmse": np.where(ended, final.error, 0.0),
                   "complexity": np.where(ended, final.complexity, 0), "illegal": illegal}
         if self._mode == AutoresetMode.SAME_STEP:
             values["action_mask"] = np.zeros_like(self._episodes.mask)

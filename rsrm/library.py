@@ -165,9 +165,15 @@ class Library:
         Raises
         ------
         ValueError
-            If no slot is free, or the body is not a complete prefix expression that uses exactly `arity` parameters.
+            If no slot is free, `arity` is another number, or the body is not a complete prefix expression that uses
+            exactly `arity` parameters.
         """
-        body = tuple(int(t) for t in body)
+        if not isinstance(arity, (int, np.integer)) or isinstance(arity, bool) or not 0 <= arity <= 2:
+            raise ValueError(f"arity of {name!r} must be 0, 1 or 2, got {arity!r}")
+        try:
+            body = tuple(int(t) for t in body)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"body of {name!r} must be a sequence of token ids, got {body!r}") from error
         if any(t >= self.first_promoted for t in body):
             raise ValueError(f"body of {name!r} holds promoted tokens: expand it first")
         need = 1
@@ -183,7 +189,7 @@ class Library:
         if len(body) > MAX_BODY:
             raise ValueError(f"body of {name!r} has {len(body)} tokens, at most {MAX_BODY} are possible")
         slots = list(self.promoted)
-        entry = Promoted(name, arity, body)
+        entry = Promoted(str(name), int(arity), body)
         if None in slots:
             slots[slots.index(None)] = entry
         elif len(slots) < self.capacity:

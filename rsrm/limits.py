@@ -88,7 +88,7 @@ def make_limits(library: Library, *, max_size: int = 30, max_depth: int = 10, ma
     for name, value, least in (("max_size", max_size, 1), ("max_depth", max_depth, 1),
                                ("max_constants", max_constants, 0)):
         if not _is_whole(value, least):
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            raise ValueError(f"{name} must be a whole number from {least} to {2**15 - 1}, got {value!r}")
     rules = _nesting_rules(library, nested_constraints, nested_trigonometry)
     pairs = frozenset() if inverse_pairs else {
         (library.token(outer), library.token(inner)) for outer, inner in INVERSE_PAIRS}
@@ -142,6 +142,9 @@ def _nesting_rules(library, nested_constraints, nested_trigonometry):
     if not nested_trigonometry:
         trigonometric = {library.token(name) for name in TRIGONOMETRIC}
         rules.append((trigonometric, trigonometric, 0))
+    if nested_constraints is not None and not isinstance(nested_constraints, dict):
+        raise ValueError("nested_constraints must be a dict such as {'sin': {'cos': 0}}, "
+                         f"got {nested_constraints!r}")
     for outer, inside in (nested_constraints or {}).items():
         if not isinstance(inside, dict):
             raise ValueError(f"nested_constraints[{outer!r}] must be a dict of limits by operator, got {inside!r}")

@@ -10,10 +10,27 @@ ETA = 0.99
 """Discount of the reward for each token (arXiv 2305.14656)."""
 
 
-def target_scale(y) -> float:
-    """Return std(y), the scale of the NRMSE; 1 if y is constant, so that the NRMSE stays defined."""
-    scale = float(np.std(y))
-    return scale if scale > 0.0 and math.isfinite(scale) else 1.0
+def target_scale(y, squares=None) -> float:
+    """Return std(y), the scale of the NRMSE; 1 if y is constant up to rounding, so that the NRMSE stays defined.
+
+    It is right for magnitudes whose squares overflow or vanish, too.
+
+    Parameters
+    ----------
+    y : float64[R]
+    squares : float64[R], optional
+        Weights of the rows.
+    """
+    y = np.asarray(y, np.float64)
+    largest = float(np.abs(y).max())
+    exponent = math.frexp(largest)[1]
+    z = np.ldexp(y, -exponent)  # a power of two changes no digit
+    if squares is None:
+        scale = float(np.std(z))
+    else:
+        scale = float(np.sqrt(np.mean(squares * np.square(z - np.average(z, weights=squares)))))
+    scale = math.ldexp(scale, exponent)
+    return scale if scale > 4 * np.finfo(float).eps * largest else 1.0
 
 
 @njit

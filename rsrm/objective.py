@@ -6,6 +6,7 @@ import numpy as np
 
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import Expression
+from rsrm.metrics import target_scale
 from rsrm.problem import Problem
 
 SMALLEST = 1e-3
@@ -51,9 +52,7 @@ class Objective:
     def __init__(self, problem: Problem):
         self.problem = problem
         squares = np.ones(problem.n_rows) if problem.weights is None else np.square(problem.weights)
-        mean = np.average(problem.y, weights=squares)
-        scale = float(np.sqrt(np.mean(squares * np.square(problem.y - mean))))
-        self.scale = scale if scale > 4 * np.finfo(float).eps * np.abs(problem.y).max() else 1.0
+        self.scale = target_scale(problem.y, squares)
         self.n_evaluations = 0
         self._out = np.empty(problem.n_rows)
 

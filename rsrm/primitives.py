@@ -5,7 +5,7 @@ name, arity, opcode, NumPy twin, derivative as sympy builds it, and how it is pr
 ``tests/test_primitives.py`` checks that no table misses an operator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -92,8 +92,10 @@ def check_operators(operators) -> tuple[str, ...]:
     """
     if isinstance(operators, str):
         operators = (operators,)
+    if not isinstance(operators, Iterable):
+        raise ValueError(f"operators: a sequence of names is needed, got {operators!r}")
     names = tuple(operators)
-    unknown = [n for n in names if n not in BY_NAME]
+    unknown = [n for n in names if not isinstance(n, str) or n not in BY_NAME]
     if unknown:
         raise ValueError(f"operators: unknown name(s) {unknown}; choose from {', '.join(BY_NAME)}")
     if len(set(names)) != len(names):

@@ -31,7 +31,11 @@ def test_undefined_values_are_seen(bad):
 
 
 def test_scale_of_a_constant_target_is_one():
-    assert target_scale(np.full(7, 2.5)) == 1.0
+    assert target_scale(np.full(7, 2.5)) == 1.0 and target_scale(np.full(20, 0.1)) == 1.0
+    for scale in (1e-300, 1e300):
+        assert target_scale(scale * np.array([0.0, 6.0])) == pytest.approx(3.0 * scale, rel=1e-14)
+        weighted = target_scale(scale * np.array([0.0, 6.0, 9.0]), np.array([1.5, 1.5, 0.0]))
+        assert weighted == pytest.approx(3.0 * scale, rel=1e-14)
     assert target_scale(np.array([0.0, 2.0])) == 1.0 and target_scale(np.array([0.0, 6.0])) == 3.0
 
 

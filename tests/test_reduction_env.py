@@ -37,7 +37,7 @@ def random_episode(env, rng):
     return steps
 
 
-@pytest.mark.parametrize("render_mode", [None, "ansi"])
+@pytest.mark.parametrize("render_mode", [None, "ansi", "rgb_array", "human"])
 def test_gymnasium_checker_has_no_complaint(render_mode):
     check_env(gymnasium.make(ID, X=X[:60], y=Y[:60], n_slots=2, max_steps=3, render_mode=render_mode).unwrapped)
 
@@ -122,6 +122,16 @@ def test_a_copy_goes_on_by_itself(env):
     env.step(N_SLOTS + 4)
     assert other.problem.n_variables == 2 and env.unwrapped.problem.n_variables == 3
     assert other.action_masks()[N_SLOTS + 4] == 1
+
+
+def test_a_picture_shows_the_reduced_problem():
+    env = gymnasium.make(ID, X=X, y=Y, n_slots=N_SLOTS, max_steps=STEPS, render_mode="rgb_array")
+    env.reset()
+    frame = env.render()
+    assert frame.dtype == np.uint8 and frame.ndim == 3 and frame.std() > 0
+    env.step(0)
+    assert (env.render() != frame).any()
+    env.close()
 
 
 def test_wrappers_fit(env):

@@ -100,14 +100,29 @@ def test_seeds_spec_and_text():
     assert envs.render() == ("y = ? + ?\n", "y = x0\n")
 
 
+def test_texts_that_are_written_at_once_suit_the_wrappers_of_gymnasium():
+    envs = gymnasium.wrappers.vector.DictInfoToList(gymnasium.make_vec(ID, num_envs=2, X=X, y=Y, lazy=False))
+    envs.reset(seed=0)
+    infos = envs.step(np.array([0, envs.unwrapped.library.token("add")]))[4]
+    assert infos[0]["infix"] == "x0" and "infix" not in infos[1]
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), [1, None], np.array([1, 2])])
+def test_seeds_of_every_kind_are_taken(seed):
+    gymnasium.make_vec(ID, num_envs=2, X=X, y=Y).reset(seed=seed)
+
+
 def test_refusals():
     envs = gymnasium.make_vec(ID, num_envs=2, X=X, y=Y, autoreset_mode="Disabled")
     with pytest.raises(gymnasium.error.ResetNeeded):
         envs.step([0, 0])
     with pytest.raises(ValueError, match="reset_mask"):
         envs.reset(options={"reset_mask": np.zeros(2, bool)})
-    with pytest.raises(ValueError, match="seed"):
-        envs.reset(seed=[1])
+    for seed in ([1], "ab", [1, "x"], 1.5):
+        with pytest.raises(ValueError, match="seed"):
+            envs.reset(seed=seed)
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        gymnasium.make_vec(ID, num_envs=2, X=X, y=Y, render_mode="ansi").render()
     envs.reset()
     with pytest.raises(ValueError, match="actions"):
         envs.step([0])
