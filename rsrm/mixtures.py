@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.compose import linear, snap
+from rsrm.compose import linear, product, snap
 from rsrm.expression import Expression
 from rsrm.families import families
 from rsrm.primitives import BY_NAME
@@ -119,6 +119,7 @@ class _Model:
         return np.prod([self.generators[i].values ** p for i, p in factors], axis=0) * np.ones(self.problem.n_rows)
 
     def _compound_arguments(self, library) -> None:
+        """Add sums of two and three variables, and squares, as arguments of waves and steps."""
         generators, n = self.generators, len(self.generators)
         for size in (2, 3) if n <= 6 else ():
             for chosen in combinations(generators, size):
@@ -127,6 +128,10 @@ class _Model:
                     v = sum(s * g.values for s, g in zip(signs, chosen, strict=True))
                     if e is not None and np.ptp(v) > 0:
                         self.arguments.append((Generator(v, e), False))
+        for g in generators if n <= 3 else ():
+            square = product(library, [(g.expression, 2.0)])
+            if square is not None:
+                self.arguments.append((Generator(g.values**2, square), False))
 
     @np.errstate(all="ignore")
     def _tabulate(self, deadline) -> None:

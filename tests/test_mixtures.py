@@ -44,6 +44,7 @@ def test_gains_agree_with_least_squares():
     (lambda a, b: 0.9 / (1 + 4.3 * b**2) - 0.3 * np.log(0.13 + a**2), (0.13,), 30),
     (lambda a, b: 7 * b**2 * np.exp(-a**2 / 2.2) - np.sqrt(b) * np.sqrt(a**2 + 0.23), (1 / 2.2, 0.23), 40),
     (lambda a, b: np.exp(-0.7 * a) * np.tanh(1.3 * b) + 0.4 * a * b, (0.7, 1.3), 25),
+    (lambda a, b: np.sin(1.5 * a) + np.sin(0.45 * b**2), (1.5, 0.45), 20),
     (lambda a, b: np.exp(-0.3 * a * np.sin(1.7 * b) + 0.2 * b), (1.7,), 20),
     (lambda a, b: (a * np.tanh(1.3 * b) + np.sin(0.7 * a)) ** 2, (1.3, 0.7), 30),
 ])
