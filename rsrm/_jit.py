@@ -12,7 +12,7 @@ arguments that happen to be literal numbers.
 from functools import partial
 
 from llvmlite import binding
-from numba.core import compiler, config, sigutils, types
+from numba.core import compiler, config, sigutils, typed_passes, types, untyped_passes
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
@@ -22,6 +22,13 @@ from numba.core.registry import CPUDispatcher
 from rsrm._cache import KernelCache
 
 FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
+UNUSED_PASSES = {
+    untyped_passes.WithLifting, untyped_passes.InlineClosureLikes, untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.InlineInlinables, untyped_passes.LiteralUnroll, untyped_passes.FindLiterallyCalls,
+    typed_passes.NopythonRewrites,
+}
+"""For closures, object mode, loops over tuples and arithmetic on whole arrays: kernels have none, and searching for
+them takes time."""
 
 
 class _Symbols:
@@ -43,33 +50,108 @@ class _Symbols:
             binding.add_symbol(symbol, function.address)
 
 
+class _Flags(compiler.Flags):
+    """Options of a compilation, one object for equal ones (:func:`_flags`), and equal to itself only.
+
+    numba looks its overloads up by the options. Its own have one hash for all, so that each look compares forty options
+    with every entry: a tenth of the time to compile.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    known: dict[str, "_Flags"] = {}
+
+    def copy(self):
+        return self
+
+
+def _flags(compiling, **changes):
+    """Return the options that `compiling`, a numba function compiler, compiles with, after `changes`."""
+    flags = _Flags()
+    compiling.targetdescr.options.parse_as_flags(flags, compiling.targetoptions)
+    for name, value in changes.items():
+        setattr(flags, name, value)
+    return _Flags.known.setdefault(repr(flags), flags)
+
+
+class _Pipeline(compiler.Compiler):
+    """numba's passes without :data:`UNUSED_PASSES`."""
+
+    def define_pipelines(self):
+        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [p for p in passes.passes if p[0] not in UNUSED_PASSES]
+        return [passes]
+
+
 class _InnerLibrary(JITCodeLibrary):
-    """LLVM code that is only copied into callers: optimized once and lightly there, and never made machine code."""
+    """LLVM code of one function that is only copied into callers, and never made machine code.
+
+    It is simplified a little and left to be optimized with the caller. What it calls is not copied into it: a caller
+    links all it needs, directly or not, once.
+    """
 
     def _optimize_functions(self, ll_module):
-        ll_module.data_layout = self._codegen._data_layout  # what the method sets besides; the passes run below
+        ll_module.data_layout = self._codegen._data_layout
+        passes, builder = self._codegen._function_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=1)
+        for function in ll_module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
+
+    def finalize(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _OuterLibrary(JITCodeLibrary):
+    """LLVM code that becomes machine code, optimized once, with all that it calls in place."""
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self):
-        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=1)
+        passes, builder = self._codegen._module_pass_manager()
         passes.run(self._final_module, builder)
 
-    def _finalize_final_module(self):
-        self._finalize_dynamic_globals()
-        self._verify_declare_only_symbols()
-        self._finalized = True
+    def finalize(self):
+        needed = list(self._linking_libraries)
+        for library in needed:  # grows
+            if isinstance(library, _InnerLibrary):
+                needed += [inner for inner in library._linking_libraries if inner not in needed]
+        self._linking_libraries = needed
+        super().finalize()
 
 
 class _InnerCompiler(_FunctionCompiler):
     """Compiles into an :class:`_InnerLibrary`."""
 
+    _library = _InnerLibrary
+
     def _compile_core(self, args, return_type):
-        flags = compiler.Flags()
-        self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
-        flags.no_compile = True
         context = self.targetdescr.target_context
-        library = _InnerLibrary(context.codegen(), self.py_func.__qualname__)
-        return compiler.compile_extra(self.targetdescr.typing_context, context, self.py_func, args, return_type, flags,
-                                      self.locals, library, self.pipeline_class)
+        library = self._library(context.codegen(), self.py_func.__qualname__)
+        library.enable_object_caching()
+        return compiler.compile_extra(self.targetdescr.typing_context, context, self.py_func, args, return_type,
+                                      self._flags(), self.locals, library, _Pipeline)
+
+    def _flags(self):
+        return _flags(self, no_compile=True)
+
+
+class _OuterCompiler(_InnerCompiler):
+    """Compiles into an :class:`_OuterLibrary`."""
+
+    _library = _OuterLibrary
+
+    def _flags(self):
+        return _flags(self)
+
+
+class _SymbolCompiler(_OuterCompiler):
+    """Compiles what is called by symbol."""
+
+    def _flags(self):
+        return _flags(self, no_compile=True, no_cpython_wrapper=True, no_cfunc_wrapper=False, enable_pyobject=False)
 
 
 class _Inner(CPUDispatcher):
@@ -78,7 +160,7 @@ class _Inner(CPUDispatcher):
     def __init__(self, py_func, targetoptions):
         options = {**targetoptions, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         super().__init__(py_func, None, options)
-        self._compiler = _InnerCompiler(py_func, self.targetdescr, options, {}, compiler.Compiler)
+        self._compiler = _InnerCompiler(py_func, self.targetdescr, options, {}, _Pipeline)
 
     def get_call_template(self, args, kws):
         return super().get_call_template([types.unliteral(a) for a in args],
@@ -98,6 +180,7 @@ class Kernel(CPUDispatcher):
     def __init__(self, py_func, locals=None, targetoptions=None):
         super().__init__(py_func, locals, targetoptions or {})
         self._inner = _Inner(py_func, self.targetoptions)
+        self._compiler = _OuterCompiler(py_func, self.targetdescr, self.targetoptions, {}, _Pipeline)
 
     def enable_caching(self):
         self._cache = KernelCache(self.py_func)
@@ -156,8 +239,9 @@ def external(signature):
     def decorate(function):
         if config.DISABLE_JIT:
             return function
-        compiled = CFunc(function, sigutils.normalize_signature(signature), {},
-                         {"nopython": True, "error_model": "numpy"})
+        options = {"nopython": True, "error_model": "numpy"}
+        compiled = CFunc(function, sigutils.normalize_signature(signature), {}, options)
+        compiled._compiler = _SymbolCompiler(function, compiled._targetdescr, options, {}, _Pipeline)
         compiled._cache = KernelCache(function)
         symbol = f"{function.__module__}.{function.__name__}"
         _Symbols.waiting.append((symbol, compiled))

@@ -152,6 +152,7 @@ class RSRM(RegressorMixin, BaseEstimator):
         names = tuple(str(n) for n in getattr(self, "feature_names_in_", ()))
         library = Library(X.shape[1], check_operators(self.operators), bool(self.constants), bool(self.constants),
                           variable_names=names)
+        self.compile_time_ = compile_kernels()  # before the first kernel is called, or that compiles in silence
         make_limits(library, max_size=self.max_size, max_depth=self.max_depth, max_constants=self.max_constants,
                     nested_constraints=self.nested_constraints)  # refuses what is wrong before the search begins
         if weights is not None:
@@ -159,7 +160,6 @@ class RSRM(RegressorMixin, BaseEstimator):
             X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
             weights = None if (weights == weights[0]).all() else np.sqrt(weights / weights.mean())
         problem = Problem(np.ascontiguousarray(X.T), y, library, weights)
-        self.compile_time_ = compile_kernels()
         state = self._warm_state(problem)
         try:
             # The matrices are small: threads of BLAS cost more than they give, and on a busy machine, where they wait
