@@ -5,7 +5,7 @@ name, arity, opcode, NumPy twin, derivative as sympy builds it, and how it is pr
 ``tests/test_primitives.py`` checks that no table misses an operator.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -95,6 +95,8 @@ def check_operators(operators) -> tuple[str, ...]:
     if not isinstance(operators, Iterable):
         raise ValueError(f"operators: a sequence of names is needed, got {operators!r}")
     names = tuple(operators)
+    if isinstance(operators, Set):  # a set has no order of its own: the table's is the same in every process
+        names = tuple(sorted(names, key=lambda name: list(BY_NAME).index(name) if name in BY_NAME else -1))
     unknown = [n for n in names if not isinstance(n, str) or n not in BY_NAME]
     if unknown:
         raise ValueError(f"operators: unknown name(s) {unknown}; choose from {', '.join(BY_NAME)}")
