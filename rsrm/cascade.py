@@ -32,7 +32,7 @@ from rsrm.terms import subset
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "mixtures": 2.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -40,6 +40,8 @@ SPLIT_ROWS = 1000
 CHEAP = 6
 """Direct stages that exact data pass before anybody asks for noise."""
 ISLAND_ROWS = 400
+FEW_VARIABLES = 3
+"""With more variables laws are products of parts more often than sums, and a scan of all products takes long."""
 ROUND = 8_000
 """Expressions scored in one round of an island."""
 ARMS = 5
@@ -97,7 +99,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     parts = guarded(apart(problem, deadline, rng), "separable")
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")
     for _ in range(4):
-        yield "mixtures", _turn(sums)
+        if problem.n_variables <= FEW_VARIABLES:
+            yield "mixtures", _turn(sums)
         yield "reductions", _turn(reductions)
         yield "noisy", _turn(perhaps)
         yield "separable", _turn(parts)
