@@ -9,6 +9,9 @@ import pytest
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=80)
 hypothesis.settings.load_profile("house")
 
+# One thread of BLAS, as in a fit: on busy cores its threads wait for each other many times as long as they work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Pictures are drawn into files only, also where a display is missing.
 os.environ["MPLBACKEND"] = "Agg"
 
