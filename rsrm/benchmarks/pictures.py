@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsrm.benchmarks.catalogue import load_suite
+from rsrm.benchmarks.random_laws import RANDOM_SUITES
 from rsrm.benchmarks.report import OURS, by_suite, comparisons
 from rsrm.benchmarks.scoring import tree_size
 
@@ -31,6 +32,7 @@ _FAMILIES = {
     "small suites": ("nguyen", "nguyen_variants", "nguyen_c", "constant", "jin", "r_rational", "livermore"),
     "physics and dynamics": ("feynman", "feynman_bonus", "strogatz", "dysts"),
     "SRSD, realistic ranges": tuple(f"srsd_{s}{end}" for end in ("", "_dummy") for s in ("easy", "medium", "hard")),
+    "random laws": RANDOM_SUITES,
 }
 _SMALLEST_ERROR = 1e-16
 
