@@ -44,8 +44,17 @@ def test_a_search_without_a_stage_never_names_it():
     usual = RSRM(max_time=20, random_state=0).fit(X, y)
     assert usual.front_[usual.chosen_].stage == "direct"
     without = SWITCHES["no direct solvers"](max_time=20, random_state=0).fit(X, y)
-    assert without.front_[without.chosen_].stage != "direct"
+    assert without.front_[without.chosen_].stage not in ("direct", "mixtures")
     assert without.front_[without.chosen_].nrmse < 1e-9
+
+
+def test_without_mixtures_a_sum_with_an_inner_constant_is_another_stage_s():
+    X = np.random.default_rng(0).uniform(0.5, 3.0, (150, 2))
+    y = 7 * X[:, 1] ** 2 * np.exp(-X[:, 0] ** 2 / 2.2) - np.sqrt(X[:, 1]) * np.sqrt(X[:, 0] ** 2 + 0.23)
+    usual = RSRM(max_time=30, random_state=0).fit(X, y)
+    assert usual.front_[usual.chosen_].nrmse < 1e-9
+    without = SWITCHES["no mixtures"](max_time=2, random_state=0).fit(X, y)
+    assert all(candidate.stage != "mixtures" for candidate in without.front_)
 
 
 def test_runs_are_kept_and_not_repeated(tmp_path, capsys):

@@ -49,7 +49,8 @@ class Without(RSRM):
 class WithoutDirect(Without):
     """No closed-form solvers, neither on the data nor on what reductions leave."""
 
-    part = {"direct_stages": _nothing, "ReductionSearch": _closed_by(*(k for k in CLOSINGS if k not in BANKS))}
+    part = {"direct_stages": _nothing, "more_mixtures": _nothing,
+            "ReductionSearch": _closed_by(*(k for k in CLOSINGS if k not in BANKS))}
 
 
 class WithoutBank(Without):
@@ -63,6 +64,13 @@ class WithoutSkeletons(Without):
 
     part = {"more_skeletons": _nothing, "STAGES": tuple(s for s in STAGES if s.__name__ != "skeletons"),
             "ReductionSearch": _closed_by("skeletons", "more skeletons")}
+
+
+class WithoutMixtures(Without):
+    """No sums whose functions hold inner constants, but for the parts of sums and products that split."""
+
+    part = {"more_mixtures": _nothing, "STAGES": tuple(s for s in STAGES if s.__name__ != "mixtures"),
+            "ReductionSearch": _closed_by("mixtures")}
 
 
 class WithoutSplits(Without):
@@ -117,6 +125,7 @@ SWITCHES: dict[str, type[Without]] = {
     "no direct solvers": WithoutDirect,
     "no bank": WithoutBank,
     "no skeletons": WithoutSkeletons,
+    "no mixtures": WithoutMixtures,
     "no splits": WithoutSplits,
     "no reductions": WithoutReductions,
     "no noisy pass": WithoutNoisy,
