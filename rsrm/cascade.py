@@ -22,7 +22,7 @@ from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
 from rsrm.guest import guest
-from rsrm.mixtures import more_mixtures
+from rsrm.mixtures import mixtures, more_mixtures
 from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.problem import Problem
 from rsrm.separable import splits
@@ -88,7 +88,11 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
-    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:])
+    rest = tuple(stage for stage in STAGES[CHEAP:] if stage is not mixtures)
+    yield "direct", direct_stages(problem, deadline, rng, 1.0, rest)
+    sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
+    for _ in range(2):
+        yield "mixtures", _turn(sums)
     perhaps = noisy(problem, deadline, rng, noise.level)
     if noise.level > SMOOTH:  # a law that is neither simple nor smooth, or noise
         for _ in range(3):
@@ -97,13 +101,12 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
     parts = guarded(apart(problem, deadline, rng), "separable")
-    sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")
     for _ in range(4):
-        if problem.n_variables <= FEW_VARIABLES:
-            yield "mixtures", _turn(sums)
         yield "reductions", _turn(reductions)
         yield "noisy", _turn(perhaps)
         yield "separable", _turn(parts)
+        if problem.n_variables <= FEW_VARIABLES:
+            yield "mixtures", _turn(sums)
     sources = {
         "islands": play(reduced),
         "reductions": reductions,

@@ -38,7 +38,7 @@ WITH_PRODUCTS = 2
 """Sets at every depth to which products of two functions are added."""
 WORTH = 0.5
 """Share of the residual that a function has to explain with another multiplier."""
-FEW = 2
+FEW = 3
 """Terms beside an affine function, which is tried before polynomials of higher degree."""
 SHORT, KEPT = 25, 4
 """Complexity of a sum that ends the search, and how many sums are kept of a number of terms."""
