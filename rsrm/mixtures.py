@@ -36,6 +36,8 @@ FOLLOWED = (0, 8, 5, 4)
 """... each of which was proposed among so many extensions of its parent."""
 WITH_PRODUCTS = 2
 """Sets at every depth to which products of two functions are added."""
+PRODUCT_SECONDS = 1.5
+"""A scan of all products that would take longer is left out: it is one step, and others wait for their turn."""
 WORTH = 0.5
 """Share of the residual that a function has to explain with another multiplier."""
 FEW = 3
@@ -228,7 +230,7 @@ def _search(model: Model, most: int, deadline: float) -> Iterator[Expression | N
             if time.perf_counter() > deadline:
                 return
             keep = BEAM[0] if depth == 0 else FOLLOWED[depth]
-            left = deadline - time.perf_counter()
+            left = min(deadline - time.perf_counter(), PRODUCT_SECONDS)
             proposed += _scan(model, parent, keep, k < WITH_PRODUCTS and model.seconds_of_products < left)
             yield None
         if depth == 0:  # one function with several multipliers: its parameter alone says little
