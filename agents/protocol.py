@@ -110,6 +110,9 @@ class RandomAgent:
 
     def _look(self, observation) -> int:
         """Replay the prefix; return the Q-table row of its next slot."""
+        if np.shape(observation) != (self.limits.max_size,):
+            raise ValueError(f"observation: agents read prefixes of tokens, shape ({self.limits.max_size},), got shape "
+                             f"{np.shape(observation)}; make the environment with observation='tokens'")
         state, tokens = self.work.state, self.work.tokens
         grammar.reset(state, self.limits)
         for t in observation:
@@ -232,11 +235,19 @@ class MCTSAgent(RandomAgent):
 
 
 class GeneticAgent(RandomAgent):
-    """Steady-state evolution, one child an episode; see :mod:`rsrm.agents.genetic`.
+    r"""Steady-state evolution, one child an episode; see :mod:`rsrm.agents.genetic`.
 
-    Parents win tournaments of `tournament`; a child is bred by crossover with probability `crossover`, else by
-    mutation, and takes the place of the loser of a tournament of three if its reward is larger. Children that were
-    scored before are not scored again.
+    With the reward R of an expression as its fitness and a population P of at most `population`, an episode writes
+
+        c = cross(a, b)  with probability `crossover`,  else  c = mutate(a)
+        a = argmax_{x in T} R(x),  b = argmax_{x in T'} R(x),   T, T' of `tournament` members drawn from P
+
+    where cross puts a sub-tree of b in the place of one of a, and mutate changes a token, or a sub-tree, at random.
+    Then, with V of three members drawn from P,
+
+        v = argmin_{x in V} R(x),   P <- P - {v} + {c}   if R(c) > R(v)
+
+    and P <- P + {c} as long as there is room. Children that were scored before are not scored again.
 
     The child is bred at the first step and then written token by token; a token that the environment does not allow is
     replaced by a random legal one, after which the rest of the episode is random.

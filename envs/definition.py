@@ -1,5 +1,8 @@
 """What both environments are made from: data, alphabet, limits, and the spaces that follow."""
 
+import difflib
+import inspect
+
 import numpy as np
 from gymnasium import spaces
 
@@ -17,6 +20,16 @@ N_STARTS = 4
 OBSERVATIONS = ("tokens", "context")
 MOST_SLOTS, MOST_TOKENS = 1000, 4096
 """The tables of the grammar grow with the square of the number of tokens."""
+
+
+def check_options(owner: str, options: dict) -> None:
+    """Raise TypeError, in the name of the class `owner`, if :class:`Definition` does not know one of `options`."""
+    known = list(inspect.signature(Definition).parameters)
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        raise TypeError(f"{owner}() got an unexpected keyword argument {unknown[0]!r}; "
+                        + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"))
 
 
 class Definition:

@@ -85,7 +85,7 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     The problem as it was given. Nothing is random, and nothing is limited by the clock: the same actions give the same
     episode whatever the seed.
 
-    ## Episode Termination
+    ## Episode End
     The episode terminates when a law is exact (NRMSE at most 1e-10), at a stop, at an illegal action, or after
     `max_steps` actions, whose remainder is part of the observation. It is never truncated. The last `info` holds
     `infix` (the best law as text, "" if there is none), `nrmse`, `complexity` (0 if there is none) and `illegal`.
@@ -122,6 +122,10 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     ------
     ValueError
         If an argument is not possible; the text names it.
+
+    ## Vectorized environment
+    ``gymnasium.make_vec("rsrm/Reduction-v0", num_envs=4, vectorization_mode="async", problem="I.9.18")`` steps copies in
+    processes: a closing takes longer than handing its result over.
 
     ## Version History
     * v0: first version (2026)

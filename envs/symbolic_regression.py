@@ -9,7 +9,7 @@ from gymnasium.error import ResetNeeded
 from rsrm import grammar
 from rsrm.envs import episodes as ep
 from rsrm.envs.arguments import ListedSpec
-from rsrm.envs.definition import Definition
+from rsrm.envs.definition import Definition, check_options
 from rsrm.envs.text import draft_text, final_text
 from rsrm.expression import Expression, expand, expanded_length
 
@@ -73,7 +73,7 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     The empty expression with one open argument. Nothing is random: the same actions give the same episode whatever the
     seed.
 
-    ## Episode Termination
+    ## Episode End
     The episode terminates when the expression is complete or an action is illegal. It is never truncated: `max_size`
     bounds its length. The last `info` holds `infix` (the expression as text, constants fitted), `nrmse`, `complexity`
     (tokens with promoted operators written out) and `illegal`.
@@ -85,7 +85,6 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
 
     env = gymnasium.make("rsrm/SymbolicRegression-v0", problem="Nguyen-7", observation="context")
     env = gymnasium.make("rsrm/SymbolicRegression-v0", X=X, y=y, operators=("add", "mul", "sin"))
-    envs = gymnasium.make_vec("rsrm/SymbolicRegression-v0", num_envs=1024, problem="Nguyen-7")
     ```
 
     Parameters
@@ -123,6 +122,13 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     ValueError
         If an argument is not possible; the text names it.
 
+    ## Vectorized environment
+    ```python
+    envs = gymnasium.make_vec("rsrm/SymbolicRegression-v0", num_envs=1024, problem="Nguyen-7")
+    ```
+    makes a :class:`rsrm.envs.SymbolicRegressionVectorEnv`, which steps all copies in one compiled call and knows
+    gymnasium's three autoreset modes.
+
     ## Version History
     * v0: first version (2026)
     """
@@ -132,6 +138,7 @@ class SymbolicRegressionEnv(ListedSpec, gymnasium.Env):
     def __init__(self, X=None, y=None, *, problem=None, render_mode=None, **options):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
+        check_options(type(self).__name__, options)
         self._definition = Definition(X, y, problem=problem, **options)
         self.observation_space = self._definition.observation_space
         self.action_space = self._definition.action_space

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from rsrm import grammar
 from rsrm.envs import episodes as ep
 from rsrm.envs.arguments import ListedSpec, check_whole
-from rsrm.envs.definition import Definition
+from rsrm.envs.definition import Definition, check_options
 from rsrm.envs.text import draft_text, final_text
 
 
@@ -84,6 +84,7 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
             raise ValueError(f"autoreset_mode must be one of {', '.join(modes)}, got {autoreset_mode!r}")
         if render_mode not in (None, "ansi"):
             raise ValueError(f"render_mode must be None or 'ansi', got {render_mode!r}")
+        check_options(type(self).__name__, options)
         self._definition = Definition(X, y, problem=problem, **options)
         mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": mode}
@@ -144,7 +145,10 @@ class SymbolicRegressionVectorEnv(ListedSpec, VectorEnv):
     def step(self, actions):
         """Append one token to every expression; see the class for what follows an end."""
         episodes, definition = self._episodes, self._definition
-        actions = np.ascontiguousarray(actions, np.int64)
+        try:
+            actions = np.ascontiguousarray(actions, np.int64)
+        except OverflowError:  # any integer that no action has will do for one that int64 could not hold
+            actions = np.clip(np.asarray(actions, object), -1, definition.limits.n_tokens).astype(np.int64)
         if actions.shape != (self.num_envs,):
             raise ValueError(f"actions must have shape ({self.num_envs},), got {actions.shape}")
         disabled = self._mode == AutoresetMode.DISABLED

@@ -56,6 +56,14 @@ def test_every_agent_plays_by_hand_and_repeats_itself(kind):
     assert np.array_equal(play(env, agent, 150)[0], returns)
 
 
+@pytest.mark.parametrize("kind", [RandomAgent, DoubleQAgent, MCTSAgent, GeneticAgent])
+def test_agents_refuse_observations_that_are_no_prefix(kind):
+    env = gymnasium.make("rsrm/SymbolicRegression-v0", X=X, y=Y, observation="context")
+    agent = kind(env.unwrapped.library, env.unwrapped.limits, seed=3)
+    with pytest.raises(ValueError, match="^observation.*observation='tokens'"):
+        play(env, agent, 1)
+
+
 def test_finished_expressions_can_be_had():
     env = make().unwrapped
     env.reset()

@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import data_equivalence
 
 import rsrm.envs  # noqa: F401 - registers the environments
-from rsrm.envs import SymbolicRegressionVectorEnv
+from rsrm.envs import SymbolicRegressionEnv, SymbolicRegressionVectorEnv
 
 TOKENS, REDUCTION = "rsrm/SymbolicRegression-v0", "rsrm/Reduction-v0"
 BOTH = pytest.mark.parametrize("name", [TOKENS, REDUCTION])
@@ -96,6 +96,20 @@ def test_too_many_columns_are_refused_before_memory_ends():
 def test_arguments_of_the_vector_are_named(options, word):
     with pytest.raises(ValueError, match=word):
         SymbolicRegressionVectorEnv(**{"num_envs": 2, "X": X, "y": Y} | options)
+
+
+@pytest.mark.parametrize("kind", [SymbolicRegressionEnv, SymbolicRegressionVectorEnv])
+def test_unknown_arguments_are_refused_in_the_name_of_the_environment(kind):
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\(\).*'max_sise'; did you mean 'max_size'"):
+        kind(X=X, y=Y, max_sise=20)
+
+
+def test_a_list_of_any_integers_is_taken_as_actions():
+    envs = SymbolicRegressionVectorEnv(3, X=X, y=Y)
+    envs.reset()
+    _, rewards, terminated, _, infos = envs.step([2**70, -2**70, envs.library.token("add")])
+    assert terminated.tolist() == [True, True, False] and infos["illegal"].tolist() == [True, True, False]
+    assert rewards.tolist() == [0.0, 0.0, 0.0]
 
 
 WILD = {
