@@ -31,6 +31,7 @@ from rsrm.agents.rng import new_rng
 from rsrm.closings import CLOSINGS, EXACT, Closing, closing, decades, lifted
 from rsrm.explore import CHILDREN, POOR, certain, confirmed, most_tried, supported, surrogate_of
 from rsrm.expression import Expression
+from rsrm.folding import folds
 from rsrm.forms import KINDS, Reduction
 from rsrm.objective import Objective
 from rsrm.problem import Problem
@@ -148,7 +149,8 @@ class ReductionSearch:
         self._seen: set[bytes] = set()
         model = surrogate_of(problem, self.noise)
         self.root = None
-        if model is not None and model.error <= (HOPELESS if problem.n_rows >= MANY_ROWS else HOPELESS_FEW):
+        hopeless = HOPELESS if problem.n_rows >= MANY_ROWS else HOPELESS_FEW
+        if model is not None and (model.error <= hopeless or any(folds(problem, model))):
             self.error = model.error
             self.root = Node(problem, model, self.state(problem, model), 0.0)
 
@@ -176,7 +178,7 @@ class ReductionSearch:
     def _reach(self, node: Node) -> None:
         """List the actions of a node."""
         node.actions = []
-        if node.model is not None and node.problem.n_variables > 1:
+        if node.model is not None:
             # Every node asks for the same rows, so that a reduction does not depend on the way to it.
             found = supported(node.problem, node.model, np.random.default_rng(self.seed), self.noise)
             for proposal in found[:most_tried(node.model, self.noise)]:

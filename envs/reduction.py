@@ -29,12 +29,13 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
 
     ## Description
     A data set holds D variables and a target y. A *reduction* turns it into a smaller one by computation on the data:
-    it divides y by a factor, subtracts a term from a function of y, merges two variables into one, or drops a variable
-    that does not matter (the forms `A + f`, `A * f` and `A ** f` of Xu, Liu & Sun, "Reinforcement Symbolic Regression
-    Machine", ICLR 2024, arXiv 2305.14656, read off the gradient of a smooth surrogate model). A *closing* looks for a
-    law of the problem that remains, which is then written in the original variables. Choices are few and telling,
-    other than when an expression is built token by token: see `rsrm/SymbolicRegression-v0` for that. The estimator's
-    own tree search (:class:`rsrm.agents.reduction.ReductionSearch`) moves by the same transitions and closings.
+    it folds columns in which the law is odd or even, divides y by a factor, subtracts a term from a function of y,
+    merges two variables into one, or drops a variable that does not matter (the forms `A + f`, `A * f` and `A ** f` of
+    Xu, Liu & Sun, "Reinforcement Symbolic Regression Machine", ICLR 2024, arXiv 2305.14656, read off the gradient of a
+    smooth surrogate model). A *closing* looks for a law of the problem that remains, which is then written in the
+    original variables. Choices are few and telling, other than when an expression is built token by token: see
+    `rsrm/SymbolicRegression-v0` for that. The estimator's own tree search
+    (:class:`rsrm.agents.reduction.ReductionSearch`) moves by the same transitions and closings.
 
     ## Action Space
     `Discrete(K + 6)` with K = `n_slots`.
@@ -67,9 +68,9 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
     |             |          | the steps left; of y: share above 0, spread in decades, skewness            |
     | `columns`   | (D, 5)   | of each column: 1, share above 0, spread, largest magnitude m / (1 + m),    |
     |             |          | share of the proposals that use it up; zeros where no column is left        |
-    | `proposals` | (K, 10)  | of each proposal: its kind (drop, factor, term, merge, scale, shear) as one |
-    |             |          | hot, relative spread of what must be constant, cost, 1 - e(error of the     |
-    |             |          | surrogate after it), share of the columns left; zeros in empty slots        |
+    | `proposals` | (K, 11)  | of each proposal: its kind (fold, drop, factor, term, merge, scale, shear)  |
+    |             |          | as one hot, relative spread of what must be constant, cost, 1 - e(error of  |
+    |             |          | the surrogate after it), share of the columns left; zeros in empty slots    |
 
     Here e(v) = -log10(v) / 10, clipped to [0, 1]. `gymnasium.wrappers.FlattenObservation` makes one vector of it.
 
@@ -124,8 +125,10 @@ class ReductionEnv(ListedSpec, gymnasium.Env):
         If an argument is not possible; the text names it.
 
     ## Vectorized environment
-    ``gymnasium.make_vec("rsrm/Reduction-v0", num_envs=4, vectorization_mode="async", problem="I.9.18")`` steps copies in
-    processes: a closing takes longer than handing its result over.
+    ```python
+    envs = gymnasium.make_vec("rsrm/Reduction-v0", num_envs=4, vectorization_mode="async", problem="I.9.18")
+    ```
+    steps copies in processes: a closing takes longer than handing its result over.
 
     ## Version History
     * v0: first version (2026)

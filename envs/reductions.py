@@ -150,7 +150,7 @@ def observe_columns(node: Node, n_columns: int) -> np.ndarray:
 
 
 def observe_proposals(node: Node, n_slots: int) -> np.ndarray:
-    """Return the numbers named in PROPOSAL for every slot, float32[K, 10]; zeros where there is none."""
+    """Return the numbers named in PROPOSAL for every slot, float32[K, 11]; zeros where there is none."""
     out = np.zeros((n_slots, len(PROPOSAL)), np.float32)
     for k, (proposal, child, model) in enumerate(node.proposals):
         out[k, KINDS.index(proposal.kind)] = 1.0

@@ -178,15 +178,16 @@ def close_linear(problem: Problem, target: Target, terms: list[Expression], inte
     spread = np.linalg.norm(w * (t - np.average(t, weights=w * w + 1e-300)))
     size = np.linalg.norm(w * t)
     kept = np.arange(len(A))
-    while True:  # ends because every further turn drops a term
-        a = least_squares(A[kept], t, w)
-        share = np.abs(a) * np.linalg.norm(A[kept] * w, axis=1)
-        small = share < (SMALL_TERM * size if problem.noise == 0.0 else 0.1 * problem.noise * spread)
-        if not small.any() or small.all():
-            break
-        kept = kept[~small]
-    varying = np.linalg.norm((A[kept] - A[kept].mean(1, keepdims=True)) * w, axis=1) * np.abs(a)
-    if not np.isfinite(a).all() or varying.max() > LARGEST_TERM * spread:
+    with np.errstate(all="ignore"):  # squares of huge but finite values
+        while True:  # ends because every further turn drops a term
+            a = least_squares(A[kept], t, w)
+            share = np.abs(a) * np.linalg.norm(A[kept] * w, axis=1)
+            small = share < (SMALL_TERM * size if problem.noise == 0.0 else 0.1 * problem.noise * spread)
+            if not small.any() or small.all():
+                break
+            kept = kept[~small]
+        varying = np.linalg.norm((A[kept] - A[kept].mean(1, keepdims=True)) * w, axis=1) * np.abs(a)
+    if not np.isfinite(a).all() or not varying.max() <= LARGEST_TERM * spread:
         return None
     written = [admissible(problem, v) for v in a]
     if any(v is None for v in written):

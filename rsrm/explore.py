@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rsrm.folding import folds
 from rsrm.forms import Reduction
 from rsrm.noisy_surrogate import back_transformed, fit_noisy_surrogate
+from rsrm.power_factors import power_factors
 from rsrm.problem import Problem
 from rsrm.proposals import propose
 from rsrm.surrogate import SMOOTH, Surrogate, fit_surrogate, undone
@@ -37,7 +39,8 @@ def surrogate_of(problem: Problem, noise: float, like: Surrogate | None = None) 
 
 
 def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0) -> list[Reduction]:
-    """Return the reductions that the gradient of the surrogate supports, most convincing first."""
+    """Return the reductions that the surrogate supports by itself or by its gradient, most convincing first."""
+    found = [*folds(problem, surrogate), *power_factors(problem, surrogate)]
     u, _ = surrogate.columns.map(problem.X)
     known = (problem.y >= surrogate.lowest) & (problem.y <= surrogate.highest)
     inner = np.flatnonzero((np.abs(u) < 0.9).all(0) & known)  # a polynomial's derivatives are worst at the edge
@@ -48,7 +51,7 @@ def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0) -
     y = problem.y[rows] if noise == 0 else back_transformed(values, problem.y[rows], surrogate.transform)
     gradient = undone(gradient, y, surrogate.transform)
     loose = LOOSE if surrogate.error < POOR else LOOSE_POOR
-    return sorted(propose(problem, rows, y, gradient, loose), key=lambda r: r.cost)
+    return sorted([*found, *propose(problem, rows, y, gradient, loose, surrogate.error)], key=lambda r: r.cost)
 
 
 def most_tried(surrogate: Surrogate, noise: float) -> int:
@@ -69,7 +72,8 @@ def confirmed(proposal: Reduction, child: Problem, surrogate: Surrogate, noise: 
     noise : float
         That of the user's problem, 0 for exact data.
     """
-    model = surrogate_of(child, noise, surrogate)
+    # A folded problem is so much smoother that the choices made for the other do not fit.
+    model = surrogate_of(child, noise, None if proposal.kind == "fold" else surrogate)
     if model is None:
         constant = np.std(child.y) <= 1e-9 * np.abs(np.mean(child.y))
         return (proposal, child, None) if constant else None

@@ -13,7 +13,7 @@ import numpy as np
 from rsrm.compose import linear, outer, power
 from rsrm.problem import Problem
 
-KINDS = ("drop", "factor", "term", "merge", "scale", "shear")
+KINDS = ("fold", "drop", "factor", "term", "merge", "scale", "shear")
 """Kinds of reductions."""
 SHEARS = ("id", "square", "inv", "sqrt", "cos", "sin")
 """Functions of the third column that shears try."""

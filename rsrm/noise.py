@@ -20,6 +20,9 @@ FEW = 100
 """With fewer rows the degree cannot rise far enough for its error to turn."""
 SURE = 10.0
 """Nats by which one kind of noise has to be the better description."""
+SHARED = 0.12
+"""Share of the held-out rows that the error has to come from, as if each had the same part in it; of Gaussian noise a
+third does, of the failure of a polynomial hardly ever a tenth."""
 TURNED = 1.01
 """Ratio of the largest degree's error to the least one from which on the curve counts as turned."""
 
@@ -42,13 +45,20 @@ def noise_level(problem: Problem, rng: np.random.Generator) -> Noise:
     """
     if problem.n_rows > ROWS:
         problem = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
-    curves = [np.array([error for _, error in found]) for _, _, found in fits(problem)]
+    curves = [(columns, name, found, np.array([error for _, error in found])) for columns, name, found in fits(problem)]
     if not curves:
         return Noise(1.0, False)
-    errors = min(curves, key=np.min)
+    columns, name, found, errors = min(curves, key=lambda curve: curve[3].min())
     level = float(min(errors.min(), 1.0))
     turned = len(errors) > 2 and errors[-1] > TURNED * level and errors[0] > 0
-    return Noise(level, bool(level > EXACT and turned and level < 0.5 and problem.n_rows >= FEW))
+    if not (level > EXACT and turned and level < 0.5 and problem.n_rows >= FEW):
+        return Noise(level, False)
+    degree = int(np.argmin(errors)) + 1
+    held = problem.take(np.arange(problem.n_rows) % 4 == 3)
+    squares = np.square(_size(columns, name, degree, found[degree - 1][0], held)[0] - held.y)
+    # Where y spans decades a few rows make up the error, and its turn says nothing.
+    counted = squares.sum() ** 2 / max(np.square(squares).sum(), 1e-300)
+    return Noise(level, bool(counted > SHARED * held.n_rows))
 
 
 def _size(columns, name: str, degree: int, c: np.ndarray, p: Problem) -> tuple[np.ndarray, np.ndarray]:

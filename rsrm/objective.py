@@ -7,12 +7,16 @@ import numpy as np
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import Expression
 from rsrm.metrics import target_scale
+from rsrm.primitives import BY_OPCODE
 from rsrm.problem import Problem
 
 SMALLEST = 1e-3
 """Values below this share of the scale have a noise of their own, whatever the noise of larger ones."""
 FLOOR = 1e-12
 """Relative residuals below this are rounding: formulas that differ there are equally exact."""
+
+NEARLY_EXACT = 1e-6
+"""Relative residuals below this may be the rounding of the formula itself."""
 
 
 class Score(NamedTuple):
@@ -73,7 +77,12 @@ class Objective:
         y, w = self.problem.y, self.problem.weights
         with np.errstate(all="ignore"):  # squares of huge but finite values
             r = f - y
-            nrmse = float(np.sqrt(np.mean(np.square((r if w is None else r * w) / self.scale))))
+            nrmse = self._nrmse(r)
+            if FLOOR < nrmse < NEARLY_EXACT:
+                # What the formula loses by cancellation, exp(z) - 1 for tiny z, is no fault of the law.
+                finer = (extended_values(expression, self.problem.X) - y).astype(np.float64)
+                if self._nrmse(finer) < nrmse:  # never for NaN
+                    r, nrmse = finer, self._nrmse(finer)
             # Rows where y vanishes are measured against a small share of the scale instead.
             relative = np.abs(r) / np.maximum(np.abs(y), 1e-9 * self.scale)
             digits = float(np.mean(np.log(np.maximum(relative, FLOOR))))
@@ -83,3 +92,29 @@ class Objective:
         if not (np.isfinite(nrmse) and np.isfinite(digits)):
             return Score(np.inf, np.inf, np.inf)
         return Score(nrmse, digits, proportional if np.isfinite(proportional) else np.inf)
+
+    def _nrmse(self, r: np.ndarray) -> float:
+        """Return the weighted RMS of residuals in units of the scale."""
+        w = self.problem.weights
+        return float(np.sqrt(np.mean(np.square((r if w is None else r * w) / self.scale))))
+
+
+def extended_values(expression: Expression, X: np.ndarray) -> np.ndarray:
+    """Return the values on X, float64[D, R], in the widest floats of the machine, longdouble[R].
+
+    By NumPy, for the few candidates that are nearly exact; where a longdouble is no wider it changes nothing.
+    """
+    tables, library = expression.library.tables, expression.library
+    numbers = iter(expression.constants[::-1])
+    stack: list[np.ndarray] = []
+    with np.errstate(all="ignore"):
+        for t in expression.expanded[::-1]:
+            opcode = int(tables.opcode[t])
+            if t < library.n_variables:
+                stack.append(X[t].astype(np.longdouble))
+            elif opcode in BY_OPCODE:
+                stack.append(BY_OPCODE[opcode].function(*(stack.pop() for _ in range(tables.arity[t]))))
+            else:
+                value = next(numbers) if t == library.constant else tables.literal[t]
+                stack.append(np.full(X.shape[1], value, np.longdouble))
+    return stack.pop()

@@ -24,6 +24,12 @@ from rsrm.reducing import divided, merged, peeled, reduced, scaled, sheared
 from rsrm.simplify import fraction
 
 
+CONSTANT = 1e-3
+"""What varies by less than that, relative to its size, counts as constant, unless the surrogate is good enough..."""
+DIGITS = 1e3
+"""...to tell: it is trusted down to this multiple of its held-out error."""
+
+
 def proportion(u: np.ndarray, v: np.ndarray) -> tuple[float, float]:
     """Return (c, spread) with u close to c v: robust ratio and relative residual, infinite where it is undefined."""
     scale = np.abs(u) + np.abs(v)
@@ -37,8 +43,11 @@ def proportion(u: np.ndarray, v: np.ndarray) -> tuple[float, float]:
     return float(uv / vv), float(np.sqrt(max(0.0, 1.0 - uv * uv / (uu * vv))))
 
 
-def relation(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float]:
-    """Return (c, p, spread) with v close to ``c (u - p)``; spread is infinite where that says nothing."""
+def relation(u: np.ndarray, v: np.ndarray, least: float = CONSTANT) -> tuple[float, float, float]:
+    """Return (c, p, spread) with v close to ``c (u - p)``; spread is infinite where that says nothing.
+
+    What varies by less than `least`, relative to its size, counts as constant.
+    """
     good = np.isfinite(u) & np.isfinite(v)
     if good.sum() < max(8, 0.5 * len(u)):
         return 0.0, 0.0, np.inf
@@ -46,7 +55,7 @@ def relation(u: np.ndarray, v: np.ndarray) -> tuple[float, float, float]:
     a, b = u - u.mean(), v - v.mean()
     aa, ab, bb = a @ a, a @ b, b @ b
     # If one of them is constant, the simpler tests have it.
-    if aa <= 1e-6 * (u @ u) or bb <= 1e-6 * (v @ v) or not np.isfinite(aa * bb):
+    if aa <= least**2 * (u @ u) or bb <= least**2 * (v @ v) or not np.isfinite(aa * bb):
         return 0.0, 0.0, np.inf
     c = ab / aa
     return float(c), float(u.mean() - v.mean() / c) if c else 0.0, float(np.sqrt(max(0.0, 1.0 - ab * ab / (aa * bb))))
@@ -64,7 +73,7 @@ def _odd(value: float) -> float:
 
 
 def propose(problem: Problem, rows: np.ndarray, y: np.ndarray, gradient: np.ndarray,
-            loose: float) -> Iterator[Reduction]:
+            loose: float, error: float = 1.0) -> Iterator[Reduction]:
     """Yield the reductions that the gradient of y supports.
 
     Parameters
@@ -78,7 +87,10 @@ def propose(problem: Problem, rows: np.ndarray, y: np.ndarray, gradient: np.ndar
         dy / dx_i there.
     loose : float
         Tests with a relative spread above this are not proposed.
+    error : float
+        Held-out error of the surrogate.
     """
+    least = min(CONSTANT, DIGITS * error)
     X = problem.X[:, rows]
     D = problem.n_variables
     with np.errstate(all="ignore"):
@@ -95,7 +107,7 @@ def propose(problem: Problem, rows: np.ndarray, y: np.ndarray, gradient: np.ndar
         for i in range(D):
             for j in range(i + 1, D):
                 yield from _merges(problem, i, j, gradient, slopes, loose)
-                yield from _scales(problem, i, j, y, gradient, slopes, loose)
+                yield from _scales(problem, i, j, y, gradient, slopes, loose, least)
                 yield from _shears(problem, i, j, X, gradient, loose)
 
 
@@ -146,14 +158,14 @@ def _merges(problem: Problem, i: int, j: int, gradient, slopes, loose: float) ->
                             lambda a=a, b=b, c=c: merged(problem, i, j, keep, a, b, c))
 
 
-def _scales(problem: Problem, i: int, j: int, y, gradient, slopes, loose: float) -> Iterator[Reduction]:
+def _scales(problem: Problem, i: int, j: int, y, gradient, slopes, loose: float, least: float) -> Iterator[Reduction]:
     """Yield the reductions ``y = A**p f(A B**c)`` and ``y = p A + f(A + c B)``."""
     log, plain, square = FORMS[0], FORMS[1], FORMS[2]
     for form, z in ((log, y), (plain, 1.0), (square, 1.0)):
         n = FORMS.index(form)
         if form is log and ((y == 0).any() or (problem.X[i] == 0).any()):
             continue
-        c, p, spread = relation(gradient[i] / slopes[i][n] / z, gradient[j] / slopes[j][n] / z)
+        c, p, spread = relation(gradient[i] / slopes[i][n] / z, gradient[j] / slopes[j][n] / z, least)
         c, p = simple(c, spread), simple(p, spread)
         if spread >= loose or c == 0 or p == 0 or abs(c) > 8 or (form is log and abs(p) > 8):
             continue

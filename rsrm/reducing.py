@@ -30,7 +30,7 @@ def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Exp
     y : float64[R], optional
         New target; the parent's by default.
     weights : float64[R], optional
-        Delta-method weights of the new target, see :func:`_weighted`; the parent's by default.
+        Delta-method weights of the new target, see :func:`weighted`; the parent's by default.
     wrap : callable, optional
         Maps an expression of the new target over the parent's library to one of the parent's target.
     """
@@ -62,7 +62,7 @@ def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Exp
                    noise, lift)
 
 
-def _weighted(problem: Problem, slope: np.ndarray) -> np.ndarray:
+def weighted(problem: Problem, slope: np.ndarray) -> np.ndarray:
     """Return delta-method weights for a target g(y) with |g'| = slope."""
     w = 1.0 / np.maximum(np.abs(slope), 1e-300)
     return w if problem.weights is None else w * problem.weights
@@ -76,14 +76,14 @@ def divided(problem: Problem, i: int, keep, form: Form, p: float) -> Problem | N
     base = form.build(variable(problem.library, i))
     if base is None or (p != round(p) and (value <= 0).any()):
         return None
-    return reduced(problem, keep, [], y, _weighted(problem, 1.0 / factor),
+    return reduced(problem, keep, [], y, weighted(problem, 1.0 / factor),
                    lambda f: product(problem.library, [(base, p), (f, 1.0)]))
 
 
 def peeled(problem: Problem, i: int, keep, form: Form, c: float, g, slope_g, inverse) -> Problem | None:
     with np.errstate(all="ignore"):
         y = g(problem.y) - c * form.value(problem.X[i])
-        weights = _weighted(problem, slope_g(problem.y))
+        weights = weighted(problem, slope_g(problem.y))
     base = form.build(variable(problem.library, i))
     if base is None or inverse(number(problem.library, 1.5)) is None:
         return None
@@ -152,7 +152,7 @@ def scaled(problem: Problem, i: int, j: int, form: Form, c: float, p: float) -> 
             if p != round(p) and (value <= 0).any():
                 return None
             factor = np.abs(value) ** p * (np.sign(value) if p % 2 == 1 else 1.0)
-            y, weights = problem.y / factor, _weighted(problem, 1.0 / factor)
+            y, weights = problem.y / factor, weighted(problem, 1.0 / factor)
         else:
             y, weights = problem.y - p * value, problem.weights
     if not np.isfinite(y).all():

@@ -7,9 +7,9 @@ from rsrm.compose import snap
 from rsrm.constants import fit
 from rsrm.expression import Expression
 from rsrm.limits import INVERSE_PAIRS
-from rsrm.objective import SMALLEST, Objective
+from rsrm.objective import FLOOR, SMALLEST, Objective
 from rsrm.problem import Problem
-from rsrm.selection import EXACT, Candidate, Pool
+from rsrm.selection import EXACT, Candidate, Pool, simple_cost
 from rsrm.simplify import simplify
 
 TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
@@ -45,13 +45,16 @@ class Refiner:
         raw = self._add(expression, stage, found_at)
         if raw is None:
             return None
-        if self._length(raw) > self._length(self.pool.best()) + MARGIN:
+        best = self.pool.best()
+        promising = raw.nrmse < EXACT and raw.complexity < best.complexity  # digits may come with the polish
+        if self._length(raw) > self._length(best) + MARGIN and not promising:
             return raw
         best = self._unwrapped(self._keep_shorter(raw, simplify(expression)))
         if len(best.expression.constants):
             best = self._polished(best)
             best = self._pruned(best)
             best = self._recognized(best)
+            best = self._settled(best)
             best = self._keep_shorter(best, simplify(best.expression))
         return best
 
@@ -98,6 +101,9 @@ class Refiner:
         p, whole = self.fit_problem, self.objective.problem
         fitted, _ = fit(old.expression, p.X, p.y, self._weights(old, p), n_starts=0)
         best = self._better(old, self._scored(fitted, old))
+        if FLOOR < best.nrmse < EXACT:  # digits are compared
+            fitted, _ = fit(best.expression, p.X, p.y, self._relative(p), n_starts=0)
+            return self._better(best, self._scored(fitted, best))
         if p is not whole and best.nrmse > EXACT and self._length(best) <= self._length(self.pool.best()):
             # Noise is averaged over rows: the more of them, the closer the constants.
             fitted, _ = fit(best.expression, whole.X, whole.y, self._weights(best, whole), n_starts=0)
@@ -148,6 +154,32 @@ class Refiner:
             self.pool.add(best)
         return best
 
+    def _settled(self, old: Candidate) -> Candidate:
+        """Fit what is no simple number once more, now that the others are, where digits are compared."""
+        constants = old.expression.constants
+        free = np.array([not np.isfinite(simple_cost(abs(c))) for c in constants], bool)
+        if not FLOOR < old.nrmse < EXACT or not free.any() or free.all():
+            return old
+        p, best = self.fit_problem, old
+        weights = self._relative(p)
+        for _ in range(2):
+            J, f = self._jacobian(best.expression, weights), column(best.expression, p.X)
+            if J is None or f is None:
+                break
+            moved = best.expression.constants.copy()
+            J = J[free]
+            size = np.maximum(np.linalg.norm(J, axis=1), 1e-300)
+            moved[free] += np.linalg.lstsq((J / size[:, None]).T, (p.y - f) * weights)[0] / size
+            new = self._keep_shorter(best, Expression(best.expression.expanded, moved, best.expression.library))
+            if new is best:
+                break
+            best = new
+        return best
+
+    def _relative(self, p: Problem) -> np.ndarray:
+        """Return weights that make residuals relative to y: where it is small, more of its digits are known."""
+        return 1.0 / np.maximum(np.abs(p.y), SMALLEST**3 * self.objective.scale)
+
     @staticmethod
     def _moved(constants: np.ndarray, k: int, value: float, fixed: np.ndarray, gram: np.ndarray | None):
         """Yield the constants with the k-th set to `value`: the others as they are, and moved along to fit again."""
@@ -166,19 +198,21 @@ class Refiner:
 
     def _gram(self, candidate: Candidate) -> np.ndarray | None:
         """Return J'J of the values with respect to the constants, float64[C, C], or None where it is not finite."""
-        p, e = self.fit_problem, candidate.expression
-        weights = self._weights(candidate, p)
-        weights = 1.0 if weights is None else weights
+        J = self._jacobian(candidate.expression, self._weights(candidate, self.fit_problem))
+        return None if J is None else J @ J.T
+
+    def _jacobian(self, e: Expression, weights: np.ndarray | None) -> np.ndarray | None:
+        """Return the weighted derivatives of the values with respect to the constants, float64[C, R], if finite."""
         columns = []
         for k, c in enumerate(e.constants):
-            step = 1e-6 * max(abs(c), 1e-6)
+            step = 1e-6 * (abs(c) or 1e-6)
             ends = []
             for sign in (1.0, -1.0):
                 shifted = e.constants.copy()
                 shifted[k] += sign * step
-                ends.append(column(Expression(e.expanded, shifted, e.library), p.X))
+                ends.append(column(Expression(e.expanded, shifted, e.library), self.fit_problem.X))
             if any(v is None for v in ends):
                 return None
-            columns.append((ends[0] - ends[1]) / (2.0 * step) * weights)
+            columns.append((ends[0] - ends[1]) / (2.0 * step) * (1.0 if weights is None else weights))
         J = np.array(columns)
-        return J @ J.T if np.isfinite(J).all() else None
+        return J if np.isfinite(J).all() else None

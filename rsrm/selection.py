@@ -69,11 +69,11 @@ class Candidate:
 def number_cost(value: float, precision: float, n_rows: int) -> float:
     """Return the cost in nats of writing one constant; `precision` is the relative residual of the fit."""
     fitted = 0.5 * log(max(n_rows, 2)) + max(0.0, -log(max(precision, FLOOR))) * 0.5 + 1.0
-    return min(_simple_cost(abs(value)), fitted)
+    return min(simple_cost(abs(value)), fitted)
 
 
 @lru_cache(maxsize=1 << 14)
-def _simple_cost(size: float) -> float:
+def simple_cost(size: float) -> float:
     """Return the cost of a number as a small fraction, or one of pi; infinite if it is none."""
     if size == 0:
         return 0.0

@@ -187,7 +187,7 @@ def _spread(t: np.ndarray) -> np.ndarray:
     return 4.0 * (high - low)
 
 
-def _least_squares(basis: np.ndarray, right: np.ndarray) -> np.ndarray:
+def least_squares(basis: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Solve ``basis.T @ x = right`` by normal equations; two refinements give back the digits that squaring costs."""
     gram = basis @ basis.T
     gram[np.diag_indices_from(gram)] += 1e-13 * np.trace(gram)
@@ -196,6 +196,33 @@ def _least_squares(basis: np.ndarray, right: np.ndarray) -> np.ndarray:
     for _ in range(2):
         solution += cho_solve(factor, basis @ (right - basis.T @ solution), check_finite=False)
     return solution
+
+
+def held_out_errors(X: np.ndarray, ys: list[np.ndarray], limit: int) -> np.ndarray:
+    """Return the least held-out error over TRANSFORMS and maps of the columns for several targets, float64[len(ys)].
+
+    All share one factorization; `limit` bounds the number of terms. Infinite where there are too few rows.
+    """
+    held = np.arange(X.shape[1]) % 4 == 3
+    degree = best_degree(X.shape[0], int((~held).sum()), limit)
+    out = np.full(len(ys), np.inf)
+    targets = [(k, t / np.std(t)) for k, y in enumerate(ys) for t in (transformed(y, name) for name in TRANSFORMS)
+               if t is not None and np.isfinite(t).all() and np.std(t) > 0]
+    if degree < 1 or not targets or (X.max(1) <= X.min(1)).any():
+        return out
+    right = np.stack([t for _, t in targets], 1)
+    for columns in Columns.choices(X):
+        basis = products(chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
+        solution = least_squares(basis[:, ~held], right[~held])
+        errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0)) / _unit(right, held)
+        for (k, _), error in zip(targets, errors, strict=True):
+            out[k] = min(out[k], error)
+    return out
+
+
+def _unit(right: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Return what errors of columns of targets count in: a transform that makes one row huge explains nothing."""
+    return np.maximum(np.minimum(np.std(right[held], axis=0), _spread(right)), 1e-300)
 
 
 def fit_surrogate(X: np.ndarray, y: np.ndarray, like: Surrogate | None = None) -> Surrogate | None:
@@ -253,8 +280,7 @@ def _fit(X: np.ndarray, y: np.ndarray, limit: int, trimmed: bool) -> Surrogate |
     if not targets:
         return None
     right = np.stack([t / np.std(t) for _, t in targets], 1)
-    # An error counts in units of what the held-out rows vary: a transform that makes one row huge explains nothing.
-    unit = np.maximum(np.minimum(np.std(right[held], axis=0), _spread(right)), 1e-300)
+    unit = _unit(right, held)
     best = None
     for columns in Columns.choices(X):
         basis = products(chebyshev(columns.map(X)[0], degree)[0], multi_indices(X.shape[0], degree))
@@ -262,7 +288,7 @@ def _fit(X: np.ndarray, y: np.ndarray, limit: int, trimmed: bool) -> Surrogate |
         while d >= 1 and fell:
             # Under noise smaller models are better; terms are ordered by degree, so that one is a leading block.
             basis = basis[:n_terms(X.shape[0], d)]
-            solution = _least_squares(basis[:, ~held], right[~held])
+            solution = least_squares(basis[:, ~held], right[~held])
             errors = np.sqrt(np.mean((basis[:, held].T @ solution - right[held]) ** 2, 0)) / unit
             k = int(np.argmin(errors))
             fell = best is None or errors[k] < best.error

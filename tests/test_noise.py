@@ -42,6 +42,14 @@ def test_exact_data_are_not_called_noisy(law):
     assert not noise_level(problem(law, 1000, 0.0), np.random.default_rng(0)).certain
 
 
+def test_a_law_over_decades_is_not_called_noisy_for_a_few_large_rows():
+    X = 10.0 ** np.random.default_rng(0).uniform(0.0, 2.0, (3, 3000))
+    X[2] /= 20.0
+    r = X[0] / X[1]
+    y = r**2 * (r - np.sin(X[2]) ** 2 + 1.0 / r)
+    assert not noise_level(Problem(X, y, Library(3)), np.random.default_rng(0)).certain
+
+
 def test_data_without_any_signal_give_an_upper_bound_only():
     rng = np.random.default_rng(0)
     p = Problem(rng.normal(size=(2, 500)), rng.normal(size=500), Library(2, ("add",), True))

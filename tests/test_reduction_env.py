@@ -141,7 +141,7 @@ def test_wrappers_fit(env):
     assert (observation["action_mask"] == info["action_mask"]).all()
     flat = gymnasium.wrappers.FlattenObservation(env)
     observation, _ = flat.reset()
-    assert observation.shape == (8 + 3 * 5 + N_SLOTS * 10,)
+    assert observation.shape == (8 + 3 * 5 + N_SLOTS * 11,)
 
 
 def test_vectors_work_as_for_any_environment():

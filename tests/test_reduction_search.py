@@ -17,7 +17,7 @@ from rsrm.problem import Problem
 
 OPERATORS = ("add", "sub", "mul", "div", "sqrt", "exp", "log", "sin", "cos")
 FEW = {name: CLOSINGS[name] for name in CHEAP}
-TEXT = "x0**2*sin(x1 - x2)"
+TEXT = "x0**2*sin(x1 + x2)"
 
 
 def given(text=TEXT, n=3, rows=160, noise=0.0):

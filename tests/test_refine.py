@@ -1,11 +1,13 @@
 """From a candidate to a law: what the data do not ask for is left out."""
 
+import mpmath
 import numpy as np
 import pytest
 
+from rsrm.evaluate import values
 from rsrm.export import infix, parse
 from rsrm.library import Library
-from rsrm.objective import Objective
+from rsrm.objective import FLOOR, Objective, extended_values
 from rsrm.problem import Problem
 from rsrm.refine import Refiner
 from rsrm.selection import Pool
@@ -33,3 +35,39 @@ def test_functions_over_their_inverses_go(text, law, low, high, wanted):
 ])
 def test_functions_over_their_inverses_stay_where_they_tell(text, law, low, high):
     assert considered(text, law, low, high) == infix(parse(text, Library(1)))
+
+
+TINY = np.geomspace(1e-9, 10.0, 400)
+
+
+def test_digits_lost_by_the_formula_itself_are_not_held_against_it():
+    library = Library(1)
+    law = parse("x0/(exp(x0) - 1)", library)
+    X = TINY[None]
+    with mpmath.workdps(40):
+        exact = np.array([float(mpmath.mpf(z) / mpmath.expm1(mpmath.mpf(z))) for z in TINY])
+    lost = np.sqrt(np.mean((values(law, X.T)[0] - exact) ** 2)) / np.std(exact)
+    assert 1e-9 < lost < 1e-6
+    wider = np.finfo(np.longdouble).eps < 1e-17  # not on every machine
+    assert Objective(Problem(X, exact, library)).score(law).nrmse < (lost / 100 if wider else 1.01 * lost)
+
+
+def test_extended_values_agree_with_the_evaluator():
+    library = Library(2)
+    X = np.random.default_rng(0).uniform(0.5, 2.0, (2, 50))
+    for text in ("2.5*sin(x0)**2/(exp(x1/3.7) - 1.25) + pi*abs(x0 - x1)**1.5", "x0 - x1/(x0 + 3)", "-log(x1)*tanh(x0)"):
+        law = parse(text, library)
+        np.testing.assert_allclose(extended_values(law, X).astype(float), values(law, X.T)[0], rtol=1e-13)
+
+
+def test_constants_are_fitted_again_once_others_are_recognized():
+    scale = 7.638151716e-12
+    z = np.geomspace(1e-4, 1e-1, 300)
+    y = 1.0 / np.expm1(z)
+    given = Problem((z / scale)[None], y, Library(1))
+    pool = Pool(300)
+    refiner = Refiner(Objective(given), pool, np.random.default_rng(0))
+    refiner.consider(parse("1.0000000003/(exp(7.63815e-12*x0) - 1.0000000002)", given.library))
+    best = pool.best()
+    assert infix(best.expression).count("1") >= 2 and best.complexity <= 9 and best.nrmse < FLOOR
+    assert values(best.expression, [[1e10]])[0][0] == pytest.approx(1 / np.expm1(scale * 1e10), rel=1e-11)
