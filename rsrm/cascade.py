@@ -24,6 +24,7 @@ from rsrm.expression import Expression
 from rsrm.guest import guest
 from rsrm.mixtures import mixtures, more_mixtures
 from rsrm.noise import EXACT, noise_level, proportional_weights
+from rsrm.periodic import periodic
 from rsrm.problem import Problem
 from rsrm.separable import splits
 from rsrm.skeleton_fit import more_skeletons
@@ -32,7 +33,7 @@ from rsrm.terms import subset
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "mixtures": 1.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 1.0, "periodic": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -101,8 +102,10 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
     parts = guarded(apart(problem, deadline, rng), "separable")
+    waves = guarded(periodic(problem, deadline, rng), "periodic")
     for _ in range(4):
         yield "reductions", _turn(reductions)
+        yield "periodic", _turn(waves)
         yield "noisy", _turn(perhaps)
         yield "separable", _turn(parts)
         if problem.n_variables <= FEW_VARIABLES:
@@ -115,6 +118,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "skeletons": more_skeletons(problem, deadline, rng),
         "separable": parts,
         "mixtures": sums,
+        "periodic": waves,
     } | guests
     yield from _in_turns(sources, deadline)
 
@@ -144,6 +148,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         "skeletons": more_skeletons(told, deadline, rng),
         "separable": parts,
         "mixtures": guarded(more_mixtures(told, deadline, rng), "mixtures"),
+        "periodic": guarded(periodic(told, deadline, rng), "periodic"),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),
     } | guests, deadline)

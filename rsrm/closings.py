@@ -21,6 +21,7 @@ from rsrm.factors import factors, more_factors
 from rsrm.implicit import quadratics
 from rsrm.noisy_rational import noisy_rational
 from rsrm.objective import Objective
+from rsrm.periodic import periodic
 from rsrm.polynomial import generalized_rational, rational
 from rsrm.problem import Problem
 from rsrm.question import Question
@@ -95,6 +96,7 @@ CLOSINGS = {
     "small bank": Closing((small_bank,), 2.0, 1.0, 0.4),
     "small sums": Closing((small_sums,), 0.5, 0.5, 0.4),
     "mixtures": Closing((mixtures,), 0.5, 0.5, 0.45),
+    "periodic": Closing((periodic,), 0.7, 0.7, 0.5),
     "apart": Closing((apart,), 3.0, 2.0, 0.5),
     "more skeletons": Closing((more_skeletons,), 2.0, 2.0, 0.6),
     "large bank": Closing((large_bank,), 4.0, 4.0, 0.7),

@@ -5,13 +5,14 @@ else.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import patch
 
-from rsrm import RSRM, cascade
-from rsrm.agents import Island
+from rsrm import RSRM, cascade, explore
+from rsrm.agents import Island, reduction
 from rsrm.agents.reduction import ReductionSearch
 from rsrm.closings import CLOSINGS
 from rsrm.direct import STAGES
@@ -30,6 +31,24 @@ def _island(**variant: bool) -> SimpleNamespace:
 def _closed_by(*kinds: str) -> partial:
     """Stand for the search over reductions, with these kinds of closings left out."""
     return partial(ReductionSearch, closings={name: c for name, c in CLOSINGS.items() if name not in kinds})
+
+
+@contextmanager
+def _smooth_only() -> Iterator[None]:
+    with patch.multiple(explore, folds=_nothing, power_factors=_nothing), patch.object(reduction, "folds", _nothing):
+        yield
+
+
+class _Unfolded(ReductionSearch):
+    """The search over reductions without folds and powers."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        with _smooth_only():
+            super().__init__(*args, **kwargs)
+
+    def _reach(self, node: Any) -> None:
+        with _smooth_only():
+            super()._reach(node)
 
 
 BANKS = ("bank", "small bank", "large bank")
@@ -71,6 +90,18 @@ class WithoutMixtures(Without):
 
     part = {"more_mixtures": _nothing, "STAGES": tuple(s for s in STAGES if s.__name__ != "mixtures"),
             "ReductionSearch": _closed_by("mixtures")}
+
+
+class WithoutPeriodic(Without):
+    """No sines over several periods."""
+
+    part = {"periodic": _nothing, "ReductionSearch": _closed_by("periodic")}
+
+
+class WithoutFolds(Without):
+    """No folds of odd and even columns, and no powers as factors of rough laws."""
+
+    part = {"ReductionSearch": _Unfolded}
 
 
 class WithoutSplits(Without):
@@ -126,6 +157,8 @@ SWITCHES: dict[str, type[Without]] = {
     "no bank": WithoutBank,
     "no skeletons": WithoutSkeletons,
     "no mixtures": WithoutMixtures,
+    "no sines": WithoutPeriodic,
+    "no folds": WithoutFolds,
     "no splits": WithoutSplits,
     "no reductions": WithoutReductions,
     "no noisy pass": WithoutNoisy,
