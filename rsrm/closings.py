@@ -78,7 +78,7 @@ def apart(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterat
     """Yield sums and products of functions of different variables, each solved by the direct stages."""
 
     def solve(part: Problem) -> Iterator[Expression | None]:
-        for stage in STAGES:
+        for stage in (*STAGES, periodic):
             yield from guarded(stage(part, min(deadline, time.perf_counter() + 0.5), rng), stage.__name__)
             yield None
 

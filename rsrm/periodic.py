@@ -4,6 +4,7 @@ Asked are, for y and what it is under the inverse of an outer function, also div
 
 * ``a + b sin(f + g + phase)``, or with ``f - g``, for all pairs of the simplest sub-trees of a bank: the addition
   theorem makes all sums over rows that a fit needs products of two matrices;
+* the same with a few factors before g, as start of a fit;
 * ``a + b sin(c f + phase)`` for the simplest sub-trees f and a grid of frequencies c (a periodogram in f instead of the
   time: Lomb, Astrophysics and Space Science 39, 1976).
 """
@@ -25,6 +26,10 @@ ENTRIES, PAIRED, SCANNED = 4_000, 1_000, 300
 """Of the bank, of pairs, of the periodogram."""
 CYCLES, STEP = 40.0, 0.125
 """Most periods within the data, and the step between two frequencies in periods."""
+SCALED, SCALES = 200, (0.3, 0.5, 0.7, 1.4, 2.0, 3.0)
+"""Sub-trees g, and what is tried before them, as start of a fit."""
+ALMOST = 1.0000001
+"""A one that stays a constant to be fitted."""
 BLOCK = 100
 """Sub-trees whose pairs are scored at once."""
 SPREAD = 1e-4
@@ -43,19 +48,26 @@ class _Waves:
         self.s, self.c = np.sin(values), np.cos(values)
         self.s2, self.c2 = 2.0 * self.s * self.c, 1.0 - 2.0 * self.s * self.s
 
-    def pairs(self, lo: int, hi: int, sign: float, y: np.ndarray) -> np.ndarray:
-        """Return the unexplained variance of y (mean 0, variance 1) by waves in ``f + sign g``, float64[hi-lo, N-lo].
+    def part(self, lo: int, hi: int | None) -> "_Waves":
+        """Return the waves of some of the sub-trees."""
+        part = object.__new__(_Waves)
+        part.s, part.c, part.s2, part.c2 = (a[lo:hi] for a in (self.s, self.c, self.s2, self.c2))
+        return part
 
-        f is one of the sub-trees from `lo` to `hi`, g one from `lo` on.
+    def pairs(self, other: "_Waves", sign: float, y: np.ndarray) -> np.ndarray:
+        """Return the unexplained variance of y (mean 0, variance 1) by waves in ``f + sign g``, float64[F, G].
+
+        f is one of these sub-trees, g one of the `other`.
         """
         n = len(y)
 
-        def sums(s, c, weights):
-            a, b, s, c = s[lo:hi] * weights, c[lo:hi] * weights, s[lo:], c[lo:]
-            return (a @ c.T + sign * (b @ s.T)) / n, (b @ c.T - sign * (a @ s.T)) / n
+        def sums(s, c, t, d, weights):
+            a, b = s * weights, c * weights
+            return (a @ d.T + sign * (b @ t.T)) / n, (b @ d.T - sign * (a @ t.T)) / n
 
         one = np.ones(n)
-        return _unexplained(*sums(self.s, self.c, one), *sums(self.s, self.c, y), *sums(self.s2, self.c2, one))
+        return _unexplained(*sums(self.s, self.c, other.s, other.c, one), *sums(self.s, self.c, other.s, other.c, y),
+                            *sums(self.s2, self.c2, other.s2, other.c2, one))
 
 
 def _unexplained(sin, cos, y_sin, y_cos, sin2, cos2) -> np.ndarray:
@@ -136,11 +148,8 @@ def _arguments(problem: Problem, bank: Bank, usable, values, waves: _Waves, y: n
             return
         hi = min(lo + BLOCK, len(usable))
         for sign in (1.0, -1.0):
-            rest = waves.pairs(lo, hi, sign, y)
-            for at in np.argpartition(rest, KEPT, axis=None)[:KEPT] if rest.size > KEPT else range(rest.size):
-                i, j = divmod(int(at), rest.shape[1])
-                if rest[i, j] < limit and i != j:
-                    found.append((max(float(rest[i, j]), ROUNDING), lo + i, lo + j, sign))
+            rest = waves.part(lo, hi).pairs(waves.part(lo, None), sign, y)
+            found += [(max(score, ROUNDING), lo + i, lo + j, sign) for score, i, j in _least(rest, limit) if i != j]
         yield None
     # Equal ones are the same sum written in several ways; sub-trees are in the order of their size.
     for _, i, j, sign in sorted(found, key=lambda f: (f[0], f[1] + f[2]))[:KEPT]:
@@ -148,9 +157,27 @@ def _arguments(problem: Problem, bank: Bank, usable, values, waves: _Waves, y: n
                                                (sign, bank.expression(int(usable[j])))])
     if not problem.library.constants:
         return
+    few = min(SCALED, len(usable))
+    scaled: list[tuple[float, int, int, float]] = []
+    for scale in SCALES:
+        other = _Waves(scale * values[:few])
+        for sign in (1.0, -1.0):
+            least = _least(waves.pairs(other, sign, y), PERHAPS)
+            scaled += [(score, i, j, sign * scale) for score, i, j in least if i != j]
+    yield None
+    for _, i, j, scale in sorted(scaled)[:KEPT]:
+        f, g = bank.expression(int(usable[i])), bank.expression(int(usable[j]))
+        yield compose.linear(problem.library, [(ALMOST, f), (scale, g)])
     for _, i, frequency in _periodogram(values[:SCANNED], y):
         yield compose.product(problem.library, [(number(problem.library, frequency), 1.0),
                                                 (bank.expression(int(usable[i])), 1.0)])
+
+
+def _least(rest: np.ndarray, limit: float) -> list[tuple[float, int, int]]:
+    """Return (value, row, column) of the least values below a limit."""
+    places = np.argpartition(rest, KEPT, axis=None)[:KEPT] if rest.size > KEPT else range(rest.size)
+    least = [(float(rest.flat[p]), *divmod(int(p), rest.shape[1])) for p in places]
+    return [entry for entry in least if entry[0] < limit]
 
 
 def _periodogram(values: np.ndarray, y: np.ndarray) -> list[tuple[float, int, float]]:
