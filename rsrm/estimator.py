@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,19 @@ from rsrm.selection import Candidate
 from rsrm.warmup import compile_kernels
 
 SELECTIONS = ("best", "accuracy", "score")
+MOST_TEXT = 300
+"""Characters of a message of scikit-learn, which may hold the data."""
+
+
+@contextmanager
+def _naming(arguments: str):
+    """Put the names of the arguments before what scikit-learn says of them, and cut the data that it prints off."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        text = text if len(text) <= MOST_TEXT else text[:MOST_TEXT].rstrip() + " ..."
+        raise ValueError(f"{arguments}: {text}") from error
 
 
 class RSRM(RegressorMixin, BaseEstimator):
@@ -146,7 +160,8 @@ class RSRM(RegressorMixin, BaseEstimator):
             two rows.
         """
         options = self._options()
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
+        with _naming("X, y"):
+            X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         y = np.asarray(y, np.float64)
         weights = self._weights(sample_weight, len(y))
         names = tuple(str(n) for n in getattr(self, "feature_names_in_", ()))
@@ -289,7 +304,8 @@ class RSRM(RegressorMixin, BaseEstimator):
     def predict(self, X, index=None):
         """Return the values of the chosen equation, or of row `index` of ``equations_``, shape (R,)."""
         candidate = self._pick(index)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        with _naming("X"):
+            X = validate_data(self, X, dtype=np.float64, reset=False)
         return values(candidate.expression, X)[0]
 
     def sympy(self, index=None):

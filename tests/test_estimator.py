@@ -117,8 +117,15 @@ def test_a_refused_fit_loses_nothing(data):
     np.testing.assert_array_equal(model.predict(data[0]), before)
 
 
+def test_messages_name_the_argument_and_are_short():
+    for X in (np.full((3000, 1), 1j), np.full((3000, 1), "a"), np.ones(3000)):
+        with pytest.raises(ValueError, match="^X, y: ") as caught:
+            RSRM().fit(X, np.ones(3000))
+        assert len(str(caught.value)) < 400
+
+
 def test_predict_checks_columns_and_fit(fitted):
-    with pytest.raises(ValueError, match="features"):
+    with pytest.raises(ValueError, match="^X: .*features"):
         fitted.predict(np.ones((3, 3)))
     with pytest.raises(NotFittedError):
         RSRM().predict(np.ones((3, 2)))
