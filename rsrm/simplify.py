@@ -5,13 +5,19 @@ bases are merged, numbers are folded, and the result is written back with allowe
 for a fitted constant or a literal alike; the caller refits afterwards. The result is exact where all parts are defined.
 """
 
-from math import gcd, isfinite
+from math import atan2, copysign, gcd, hypot, isfinite, pi, sqrt
 
 import numpy as np
 
-from rsrm.compose import constant, linear, product
+from rsrm.compose import constant, linear, outer, product
 from rsrm.expression import Expression, apply, variable
 from rsrm.primitives import BY_NAME, BY_OPCODE, OP_CONSTANT, OP_LITERAL, OP_VARIABLE
+
+QUARTER = 1e-9
+"""How near a fitted phase must be to a multiple of a quarter turn, in quarter turns."""
+
+ROUNDING = 1e-12
+"""Relative error within which quotients of coefficients count as fractions."""
 
 # Nodes are nested tuples, so that equal terms compare and hash equal:
 #   ("num", value) | ("var", column) | ("fn", name, argument...) | ("sum", c0, ((term, c), ...)) |
@@ -36,8 +42,28 @@ def simplify(expression: Expression) -> Expression:
             else:
                 p = BY_OPCODE[op]
                 stack.append(_build(p.name, [stack.pop() for _ in range(p.arity)]))
-        result = _write(stack.pop(), library)
-    return expression if result is None or result.complexity > expression.complexity else result
+        node = stack.pop()
+        written = [f for f in (_write(node, library), _write(_distributed(node), library)) if f is not None]
+    result = min(written, key=lambda f: f.complexity, default=expression)
+    return expression if result.complexity > expression.complexity else result
+
+
+def _distributed(node):
+    """Return a node with products multiplied out over a sum: ``x y (x/y + z)`` gets shorter by that."""
+    kind = node[0]
+    if kind == "fn":
+        return _build(node[1], [_distributed(a) for a in node[2:]])
+    if kind == "sum":
+        return _sum([(_distributed(t), c) for t, c in node[2]] + [(("num", node[1]), 1.0)])
+    if kind != "prod":
+        return node
+    bases = [(_distributed(b), n) for b, n in node[2]]
+    sums = [b for b, n in bases if b[0] == "sum" and n == 1]
+    if len(sums) != 1 or len(bases) == 1:
+        return _product(bases, node[1])
+    others = [(b, n) for b, n in bases if b is not sums[0]]
+    parts = [(_product([(t, 1), *others]), c) for t, c in sums[0][2]] + [(_product(others), sums[0][1])]
+    return _product([(_sum(parts), 1)], node[1])
 
 
 def _build(name: str, a: list):
@@ -64,8 +90,14 @@ def _build(name: str, a: list):
     if all(x[0] == "num" for x in a):
         return ("num", float(BY_NAME[name].function(*(np.float64(x[1]) for x in a))))
     inner = a[0]
+    if name in ("sin", "cos") and inner[0] == "sum":
+        shifted = _shifted_wave(name, inner)
+        if shifted is not None:
+            return shifted
     if inner[0] == "fn" and len(inner) == 3 and (name, inner[1]) in {("exp", "log"), ("log", "exp")}:
         return inner[2]
+    if name == "sqrt" and inner[0] == "prod" and inner[1] > 0.0 and _exact(inner[1]) is None:
+        return _product([(_build("sqrt", [_product(list(inner[2]))]), 1)], sqrt(inner[1]))
     if name == "exp" and inner[0] == "prod" and len(inner[2]) == 1 and inner[2][0][0][:2] == ("fn", "log"):
         (log, n), twice = inner[2][0], 2.0 * inner[1]
         if n == 1 and log[2][0] == "prod" and log[2][1] > 0.0 and log[2][1] != 1.0:
@@ -97,7 +129,7 @@ def _sum(parts):
             terms[term] = terms.get(term, 0.0) + factor * node[1]
         else:
             terms[node] = terms.get(node, 0.0) + factor
-    terms = {t: c for t, c in terms.items() if c != 0.0}
+    terms = _joined_waves({t: c for t, c in terms.items() if c != 0.0})
     if not terms:
         return ("num", c0)
     if len(terms) == 1 and c0 == 0.0:
@@ -106,6 +138,51 @@ def _sum(parts):
     # A fixed order makes x - y and -(y - x) meet as one base.
     node = ("sum", c0, tuple(sorted(terms.items(), key=repr)))
     return node if c0 != 0.0 or abs(_common(node)) == 1.0 else _product([(node, 1)])
+
+
+def _joined_waves(terms: dict) -> dict:
+    """Return terms of a sum with ``a sin(u) f + b cos(u) f`` as ``A sin(u + phase) f`` or ``A cos(u + phase) f``.
+
+    The form with the smaller phase is taken. Whole numbers a and b stay: they are shorter as they are.
+    """
+    waves: dict = {}
+    for term in terms:
+        factors = dict(term[2]) if term[0] == "prod" else {term: 1}
+        for base, n in factors.items():
+            if n == 1 and base[:2] in (("fn", "sin"), ("fn", "cos")):
+                rest = frozenset((b, k) for b, k in factors.items() if b != base)
+                waves.setdefault((base[2], rest), {})[base[1]] = term
+    for (u, rest), pair in waves.items():
+        if len(pair) < 2 or any(t not in terms for t in pair.values()):
+            continue
+        a, b = terms[pair["sin"]], terms[pair["cos"]]
+        if (a.is_integer() and b.is_integer()) or not isfinite(a * b):
+            continue
+        for t in pair.values():
+            del terms[t]
+        if abs(a) >= abs(b):
+            name, size, phase = "sin", copysign(hypot(a, b), a), atan2(b * copysign(1.0, a), abs(a))
+        else:
+            name, size, phase = "cos", copysign(hypot(a, b), b), -atan2(a * copysign(1.0, b), abs(b))
+        wave = _build(name, [_sum([(u, 1.0), (("num", phase), 1.0)])])
+        joined = _product([(wave, 1), *rest])
+        joined, size = (_product(list(joined[2])), size * joined[1]) if joined[0] == "prod" else (joined, size)
+        terms[joined] = terms.get(joined, 0.0) + size
+    return terms
+
+
+def _shifted_wave(name: str, argument):
+    """Return sin or cos of a sum with a multiple of pi/2, without it, or None if there is none."""
+    turns = argument[1] / (pi / 2.0)
+    if not isfinite(turns):
+        return None
+    quarter = round(turns)
+    if quarter == 0 or abs(turns - quarter) > QUARTER:
+        return None
+    inner = _sum([(argument, 1.0), (("num", -argument[1]), 1.0)])
+    quarter += name == "cos"  # cos(u) = sin(u + pi/2)
+    wave = _build("cos" if quarter % 2 else "sin", [inner])
+    return _product([(wave, 1)], -1.0 if quarter % 4 in (2, 3) else 1.0)
 
 
 def _product(parts, c=1.0):
@@ -121,7 +198,7 @@ def _product(parts, c=1.0):
         elif node[0] == "sum" and node[1] == 0.0 and len(node[2]) > 1 and _common(node) != 1.0:
             k = _common(node)
             c = c * float(np.float64(k) ** n)
-            base = ("sum", 0.0, tuple((t, x / k) for t, x in node[2]))
+            base = ("sum", 0.0, tuple((t, _exact(x / k) or x / k) for t, x in node[2]))
             bases[base] = bases.get(base, 0) + n
         else:
             bases[node] = bases.get(node, 0) + n
@@ -147,9 +224,23 @@ def _product(parts, c=1.0):
 
 
 def _common(node) -> float:
-    """Return the coefficient shared in size by all terms of a sum, signed as the first, else 1."""
+    """Return the coefficient shared in size by all terms of a sum, signed as the first, else 1.
+
+    Also one of which all others are simple multiples, if it is not simple itself.
+    """
     cs = [c for _, c in node[2]]
-    return cs[0] if all(abs(abs(c) - abs(cs[0])) <= 1e-14 * abs(cs[0]) for c in cs) else 1.0
+    if all(abs(abs(c) - abs(cs[0])) <= 1e-14 * abs(cs[0]) for c in cs):
+        return cs[0]
+    if any(_exact(c) is not None for c in cs) or any(_exact(c / cs[0]) is None for c in cs):
+        return 1.0
+    alike = [sum(abs(abs(c) - abs(other)) <= ROUNDING * abs(c) for other in cs) for c in cs]
+    return max(zip(alike, (c > 0.0 for c in cs), (-abs(c) for c in cs), cs, strict=True))[-1]
+
+
+def _exact(value: float) -> float | None:
+    """Return a small fraction that `value` is but for rounding, or None."""
+    pq = fraction(value, ROUNDING) if isfinite(value) and abs(value) < 1e6 else None
+    return None if pq is None else pq[0] / pq[1]
 
 
 def _write(node, library) -> Expression | None:
@@ -163,7 +254,7 @@ def _write(node, library) -> Expression | None:
     if any(f is None for f in arguments):
         return None
     if kind == "fn":
-        return apply(library, node[1], *arguments)
+        return outer(node[1], *arguments) if len(arguments) == 1 else apply(library, node[1], *arguments)
     numbers = [n for _, n in node[2]]
     if not all(isfinite(n) for n in (node[1], *numbers)):
         return None  # folded beyond float64

@@ -6,7 +6,9 @@ split into a part that is even in x_i and one that is odd. If the law is even, t
 were held out as well as all terms do; if it is not, the prediction falls apart. The held-out rows, resampled, measure
 how sure the answer is, and a model that explains little is not believed at all.
 
-The idea of searching the symmetric part only is from Xu, Liu & Sun (ICLR 2024), who test it on a grid of the data.
+The idea of searching the symmetric part only is from Xu, Liu & Sun (ICLR 2024), who test it on a grid of the data. The
+search itself folds columns (:mod:`rsrm.folding`), which asks the same question of models over decades; what is here is
+for users, with a confidence.
 """
 
 from typing import NamedTuple

@@ -120,3 +120,40 @@ def test_powers_written_as_exponentials_and_numbers_that_cancel(text, complexity
     X = np.linspace(0.5, 3.0, 9)[None]
     assert simplified.complexity == complexity
     assert np.allclose(column(simplified, X), column(expression, X), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("0.3*sin(2*x0) + 0.4*cos(2*x0)", "0.5*cos(2*x0 - 0.64350110879328437)"),
+    ("x1*(-2.5*sin(x0)) + 1.5*cos(x0)*x1 + x1", "x1 - x1*(2.9154759474226504*sin(x0 - 0.54041950027058416))"),
+    ("sin(x0 - 1.5707963267949)", "-cos(x0)"), ("cos(x0*x1 + 1.5707963267949)", "-sin(x0*x1)"),
+    ("sin(x0 + 3.14159265358979)", "-sin(x0)"), ("cos(x1 - 4.71238898038469)", "-sin(x1)"),
+])
+def test_waves_are_joined_and_quarter_turns_go(text, wanted):
+    short = simplify(parse(text, SCHOOL_PLUS))
+    assert short.complexity <= simplify(parse(wanted, SCHOOL_PLUS)).complexity
+    np.testing.assert_allclose(values(short, X)[0], values(parse(text, SCHOOL_PLUS), X)[0], rtol=1e-11, atol=1e-11)
+    assert "+" not in infix(short) and infix(short).count("sin") + infix(short).count("cos") == 1
+
+
+@pytest.mark.parametrize("text", ["sin(x0) + cos(x0)", "2*sin(x0) - 3*cos(x0)", "0.3*sin(x0) + 0.4*cos(x1)",
+                                  "sin(x0 + 1.5)", "0.3*sin(x0)*x1 + 0.4*cos(x0)"])
+def test_other_waves_stay(text):
+    assert simplify(parse(text, SCHOOL)).complexity == parse(text, SCHOOL).complexity
+
+
+def test_a_wave_that_the_operators_cannot_write_stays():
+    library = Library(1, ("add", "sub", "mul", "sin"))
+    assert infix(simplify(parse("sin(x0 + 1.5707963267948966)", library))) == "sin(x0 + 1.5707963267948966)"
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("sqrt(x0*x1*(157.91367041743*x0/x1 - 315.82734083486*sin(x1) + 157.91367041743*x1/x0))",
+     "12.5663706143592*sqrt(x0*x0 - 2*x0*x1*sin(x1) + x1*x1)"),
+    ("x0*x1*(1/x0 + 3/x1)", "x1 + 3*x0"),
+    ("x0*(exp(x1) + sin(x0))", "x0*(exp(x1) + sin(x0))"),
+    ("exp(7.3*x0 - 3.65*x1)", "exp(7.3*(x0 - x1/2))"),
+])
+def test_products_are_multiplied_out_and_factors_taken_out_where_that_is_shorter(text, wanted):
+    short, positive = simplify(parse(text, SCHOOL)), np.abs(X) + 0.1
+    assert short.complexity <= parse(wanted, SCHOOL).complexity
+    np.testing.assert_allclose(values(short, positive)[0], values(parse(text, SCHOOL), positive)[0], rtol=1e-11)
