@@ -1,22 +1,27 @@
-"""What the agents of an island share: the tree search as a planner, and what double Q-learning knows."""
+"""What plans in an island: tree search over contexts or whole expressions, and what double Q-learning knows."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from rsrm.agents.closing import N_SIMPLE, Closer, new_hole_work
-from rsrm.agents.contexts import new_hits
+from rsrm.agents.closing import Closer, new_hole_work
 from rsrm.agents.genetic import SIZE, Genetic
-from rsrm.agents.holes import no_shapes
-from rsrm.agents.mcts import POLICY, Policy, Tree, clear, new_tree, run_round
+from rsrm.agents.mcts import POLICY, Policy, Tree, new_tree, run_round
+from rsrm.agents.peeling import Contexts, Peeling, new_contexts, new_peeling_tables, new_peeling_work, run_peeling
 from rsrm.agents.qlearning import new_tables, new_work, preferences, replay
 from rsrm.agents.scoring import SCALED
+from rsrm.agents.sides import Kinds, Sides, add_sides, kinds_of, new_sides
+from rsrm.compose import constant
 from rsrm.expression import Expression
 from rsrm.grammar import Limits, make_limits
 from rsrm.library import Library
-from rsrm.problem import Problem
 
 TREE_NODES = 20_000
+CONTEXTS = 50_000
+CONTEXT_SIZE = 16
+"""Tokens around a hole at most, with one for the hole."""
+N_SIDES, N_PROMOTED = 200, 56
+"""Simple and promoted sub-trees that may stand beside a hole."""
 REPLAYS = 200
 """Individuals of the population that the Q tables learn from after each chunk of genetic refinement."""
 ALPHA = 0.1
@@ -55,42 +60,61 @@ class Experience:
 
 
 @dataclass
-class Planner:
-    """The tree search of an island: its tree, Q tables, and what it closes holes with; picklable."""
+class TokenPlanner:
+    """Tree search over whole expressions, for an island without sub-trees; picklable."""
 
-    problem: Problem
-    library: Library
-    options: dict
     limits: Limits
     policy: Policy
     tree: Tree
     q: np.ndarray
-    closer: Closer | None
+    library: Library
 
     @classmethod
-    def create(cls, problem: Problem, options: dict, use_q: bool, q: np.ndarray, closer: Closer | None) -> "Planner":
-        """Return a planner with an empty tree; without a `closer`, episodes go on to complete expressions.
-
-        `options` are keyword arguments of :func:`rsrm.grammar.make_limits`; `q` is changed in place.
-        """
-        limits = make_limits(problem.library, **options)
-        return cls(problem, problem.library, options, limits, POLICY._replace(use_q=use_q),
-                   new_tree(len(problem.library), TREE_NODES), q, closer)
-
-    def use(self, library: Library) -> None:
-        """Go on with other promoted operators: ids stay, but masks change, so that the tree begins anew."""
-        if library != self.library:
-            self.library = library
-            self.limits = make_limits(library, **self.options)
-            clear(self.tree)
+    def create(cls, library: Library, options: dict, use_q: bool, q: np.ndarray) -> "TokenPlanner":
+        """Return a planner with an empty tree; `options` as in :func:`rsrm.grammar.make_limits`, `q` is shared."""
+        return cls(make_limits(library, **options), POLICY._replace(use_q=use_q), new_tree(len(library), TREE_NODES),
+                   q, library)
 
     def round(self, rng, data, front, scratch, episodes: int) -> tuple[int, list[tuple[Expression, float]]]:
-        """Run episodes; return how many, and the closed contexts that were news."""
-        closer = self.closer
-        shapes = no_shapes() if closer is None else closer.shapes
-        hits = new_hits(self.limits.max_size) if closer is None else closer.hits
-        work = new_hole_work(self.limits.max_size, shapes.targets.shape[1])
-        scored = run_round(rng, self.tree, self.q, self.policy, closer is not None, SCALED, self.limits,
-                           self.library.tables, data, scratch, front, shapes, min(N_SIMPLE, len(shapes.values)), work,
-                           hits, new_work(self.limits), episodes)
-        return scored, [] if closer is None else closer.read(work)
+        """Run episodes; return how many there were; what is good is in the front."""
+        return run_round(rng, self.tree, self.q, self.policy, SCALED, self.limits, self.library.tables, data, scratch,
+                         front, new_work(self.limits), episodes), []
+
+
+@dataclass
+class ContextPlanner:
+    """Tree search over contexts, closed by value; picklable."""
+
+    policy: Peeling
+    kinds: Kinds
+    sides: Sides
+    tree: Contexts
+    q: np.ndarray
+    closer: Closer
+
+    @classmethod
+    def create(cls, library: Library, rules: np.ndarray, max_size: int, max_depth: int, use_q: bool,
+               closer: Closer) -> "ContextPlanner":
+        """Return a planner with an empty tree; limits are those of the context, `rules` of :func:`make_rules`."""
+        kinds, X = kinds_of(library, rules), closer.shapes.X
+        sides = new_sides(N_SIDES + N_PROMOTED, X.shape[1])
+        numbers = [constant(library, v) for v in (1.0, 2.0)] if library.constants or library.literals else []
+        add_sides(sides, [*numbers, *(closer.bank.expression(int(e)) for e in closer.entries[:N_SIDES - 2])], X)
+        sides.count[1] = sides.count[0]
+        return cls(Peeling(use_q=use_q, max_size=min(max_size, CONTEXT_SIZE), max_depth=max_depth),
+                   kinds, sides, new_contexts(CONTEXTS), new_peeling_tables(kinds, len(sides.lengths)), closer)
+
+    def use(self, fragments) -> None:
+        """Let promoted fragments stand beside holes, as long as there is room."""
+        add_sides(self.sides, fragments, self.closer.shapes.X)
+
+    def round(self, rng, data, front, scratch, episodes: int) -> tuple[int, list[tuple[Expression, float]]]:
+        """Run episodes; return how many contexts were looked up, and the closed ones that were news."""
+        rows = self.sides.values.shape[1]
+        work = new_hole_work(self.closer.hits.tokens.shape[1], rows)
+        scored = 0
+        if len(self.kinds.opcode):
+            scored = run_peeling(rng, self.tree, self.q, self.policy, self.kinds, self.sides, self.closer.shapes,
+                                 self.closer.hits, work, new_peeling_work(self.kinds, rows, self.policy.max_size),
+                                 episodes)
+        return scored, self.closer.read(work)

@@ -9,7 +9,6 @@ import pytest
 import rsrm.envs  # noqa: F401
 from rsrm import grammar
 from rsrm.agents import DoubleQAgent, GeneticAgent, Island, MCTSAgent, RandomAgent, mcts
-from rsrm.agents.contexts import expand_context
 from rsrm.agents.closing import Closer, new_hole_work
 from rsrm.agents.genetic import SIZE, new_genetic
 from rsrm.agents.holes import fill, find_exact, nearest_shape, new_shapes, normalise, undo
@@ -21,7 +20,7 @@ from rsrm.agents.seen import make_rules
 from rsrm.agents.variation import new_alphabet
 from rsrm.evaluate import values
 from rsrm.export import parse
-from rsrm.expression import Expression, subtree_end
+from rsrm.expression import subtree_end
 from rsrm.library import Library
 from rsrm.problem import Problem
 
@@ -272,18 +271,6 @@ def test_an_island_of_tree_search_closes_holes_by_value():
     assert np.allclose(values(expression, X.T)[0], y)
     copy = pickle.loads(pickle.dumps(island))
     assert copy.hall == island.hall
-
-
-def test_promoted_operators_may_stand_in_a_context():
-    library = LIBRARY.promote("p", 0, parse("x0*x1", LIBRARY).tokens)
-    tokens = np.zeros(12, np.int16)
-    tokens[:3] = library.token("add"), library.first_promoted, library.token("exp")
-    out = np.zeros(12, np.int16)
-    assert expand_context(tokens, 3, library.tables, out) == 5
-    assert Expression(np.append(out[:5], 1).astype(np.int16), np.empty(0), library) == parse("x0*x1 + exp(x1)", library)
-    wrapped = library.promote("q", 1, [library.token("exp"), -2])
-    tokens[0] = wrapped.first_promoted + 1
-    assert expand_context(tokens, 1, wrapped.tables, out) == -1
 
 
 def test_an_island_needs_an_agent():
