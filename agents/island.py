@@ -12,7 +12,7 @@ import numpy as np
 
 from rsrm.agents.closing import Closer
 from rsrm.agents.genetic import Front, Genetic, Settings, evolve, new_front, new_genetic
-from rsrm.agents.planner import ContextPlanner, Experience, TokenPlanner
+from rsrm.agents.planner import ContextPlanner, TokenPlanner
 from rsrm.agents.readout import exact_targets, write_out
 from rsrm.agents.rng import new_rng
 from rsrm.agents.scoring import RAW, SCALED, Data, new_data, new_scratch
@@ -67,8 +67,6 @@ class Island:
     discovery: SubtreeDiscovery | None = None
     planner: ContextPlanner | TokenPlanner | None = None
     closer: Closer | None = None
-    experience: Experience | None = None
-    promoted: list[Expression] = field(default_factory=list)
     n_evaluations: int = 0
     n_discoveries: int = 0
     news: list[tuple[Expression, float]] = field(default_factory=list)
@@ -121,19 +119,17 @@ class Island:
                             library.constant)
         schedule = make_schedule(len(targets), probe)
         closer = Closer.create(problem, length, bank, probe) if use_subtrees else None
-        rules = dict(max_depth=max_depth, nested_constraints=nested_constraints)
-        experience = Experience.create(library, max_size=length, max_constants=max_constants, **rules)
         planner = None
         if use_mcts and closer is not None:
             planner = ContextPlanner.create(library, make_rules(nested_constraints), length, max_depth, use_q, closer)
         elif use_mcts:
-            planner = TokenPlanner.create(library, dict(max_size=length, max_constants=max_constants, **rules), use_q,
-                                          experience.q)
+            options = dict(max_size=length, max_depth=max_depth, max_constants=max_constants,
+                           nested_constraints=nested_constraints)
+            planner = TokenPlanner.create(library, options, use_q)
         return cls(problem, rng, settings, new_alphabet(library, fragments, length), data, head,
                    new_genetic(length, population, schedule, make_rules(nested_constraints)), new_front(length),
                    HallOfFame(library, 3 * length + 24), length, list(fragments), use_genetic, use_mcts,
-                   SubtreeDiscovery(library) if use_subtrees else None, planner, closer,
-                   experience if use_q else None)
+                   SubtreeDiscovery(library) if use_subtrees else None, planner, closer)
 
     def round(self, seconds: float | None = None, evaluations: int | None = None) -> list[tuple[Expression, float]]:
         """Search on, for `seconds` of wall clock or for a number of `evaluations`; return what was improved.
@@ -168,10 +164,6 @@ class Island:
                 left -= scored
                 improvements += self._keep(self._read_front())
                 solved = self.hall.errors.min() < self.settings.exact
-                if self.experience is not None:
-                    taste = self.experience.learn(self.rng, self.genetic, self.settings.parsimony)
-                    self.alphabet = new_alphabet(self.problem.library, self.fragments + self.promoted, self.max_size,
-                                                 taste)
                 if self.closer is not None and left > 0 and not solved:
                     scored, found = self.closer.complete(self.rng, self.genetic, DRAWS)
                     self.n_evaluations += scored
@@ -198,7 +190,6 @@ class Island:
         self.n_discoveries = self.n_evaluations // DISCOVERY
         chosen = self.discovery.update(self.problem, self.hall.pareto(), self.news)
         self.news = []
-        self.promoted = chosen
         self.alphabet = new_alphabet(self.problem.library, self.fragments + chosen, self.max_size)
         if self.planner is not None:
             self.planner.use(chosen)

@@ -1,14 +1,13 @@
-"""What plans in an island: tree search over contexts or whole expressions, and what double Q-learning knows."""
+"""What plans in an island: tree search over contexts or, without sub-trees, over whole expressions."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from rsrm.agents.closing import Closer, new_hole_work
-from rsrm.agents.genetic import SIZE, Genetic
 from rsrm.agents.mcts import POLICY, Policy, Tree, new_tree, run_round
 from rsrm.agents.peeling import Contexts, Peeling, new_contexts, new_peeling_tables, new_peeling_work, run_peeling
-from rsrm.agents.qlearning import new_tables, new_work, preferences, replay
+from rsrm.agents.qlearning import new_tables, new_work
 from rsrm.agents.scoring import SCALED
 from rsrm.agents.sides import Kinds, Sides, add_sides, kinds_of, new_sides
 from rsrm.compose import constant
@@ -22,41 +21,6 @@ CONTEXT_SIZE = 16
 """Tokens around a hole at most, with one for the hole."""
 N_SIDES, N_PROMOTED = 200, 56
 """Simple and promoted sub-trees that may stand beside a hole."""
-REPLAYS = 200
-"""Individuals of the population that the Q tables learn from after each chunk of genetic refinement."""
-ALPHA = 0.1
-BIAS = 10.0
-"""Logarithm of a token's weight in variation for an advantage of one; weights stay within exp(-2) and exp(2)."""
-
-
-@dataclass
-class Experience:
-    """The Q tables of an island and what is needed to learn from expressions that others wrote; picklable.
-
-    Attributes
-    ----------
-    q : float64[2, S, K]
-    visits : float64[S, K]
-        How often each pair of state and token was learned from.
-    limits : Limits
-        Of the expressions.
-    """
-
-    q: np.ndarray
-    visits: np.ndarray
-    limits: Limits
-
-    @classmethod
-    def create(cls, library: Library, **limits) -> "Experience":
-        """Return empty tables; `limits` are keyword arguments of :func:`rsrm.grammar.make_limits`."""
-        q = new_tables(len(library))
-        return cls(q, np.zeros(q.shape[1:]), make_limits(library, **limits))
-
-    def learn(self, rng: np.ndarray, state: Genetic, parsimony: float) -> np.ndarray:
-        """Learn from a population; return weights of the tokens for its variation, float64[K]."""
-        replay(rng, self.q, self.visits, state.tokens, state.lengths, state.fitness, int(state.counters[SIZE]),
-               parsimony, self.limits, new_work(self.limits), ALPHA, POLICY.eta, REPLAYS)
-        return np.exp(np.clip(BIAS * preferences(self.q, self.visits), -2.0, 2.0))
 
 
 @dataclass
@@ -70,10 +34,10 @@ class TokenPlanner:
     library: Library
 
     @classmethod
-    def create(cls, library: Library, options: dict, use_q: bool, q: np.ndarray) -> "TokenPlanner":
-        """Return a planner with an empty tree; `options` as in :func:`rsrm.grammar.make_limits`, `q` is shared."""
+    def create(cls, library: Library, options: dict, use_q: bool) -> "TokenPlanner":
+        """Return a planner with an empty tree; `options` are arguments of :func:`rsrm.grammar.make_limits`."""
         return cls(make_limits(library, **options), POLICY._replace(use_q=use_q), new_tree(len(library), TREE_NODES),
-                   q, library)
+                   new_tables(len(library)), library)
 
     def round(self, rng, data, front, scratch, episodes: int) -> tuple[int, list[tuple[Expression, float]]]:
         """Run episodes; return how many there were; what is good is in the front."""

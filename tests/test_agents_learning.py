@@ -12,12 +12,10 @@ from rsrm.agents import DoubleQAgent, GeneticAgent, Island, MCTSAgent, RandomAge
 from rsrm.agents.closing import Closer, new_hole_work
 from rsrm.agents.genetic import SIZE, new_genetic
 from rsrm.agents.holes import fill, find_exact, nearest_shape, new_shapes, normalise, undo
-from rsrm.agents.planner import Experience
-from rsrm.agents.qlearning import abstract, choose, is_news, learn_path
+from rsrm.agents.qlearning import choose, is_news, learn_path
 from rsrm.agents.readout import error_of
 from rsrm.agents.rng import below, new_rng
 from rsrm.agents.seen import make_rules
-from rsrm.agents.variation import new_alphabet
 from rsrm.evaluate import values
 from rsrm.export import parse
 from rsrm.expression import subtree_end
@@ -236,30 +234,6 @@ def test_an_expression_written_before_is_no_news():
     assert is_news(table, np.array([3, 1, 2]), 3) and is_news(table, np.array([3, 2, 1]), 3)
     assert not is_news(table, np.array([3, 1, 2]), 3)
     assert is_news(table, np.array([3, 1, 2]), 2), "only the first steps count"
-
-
-def test_tables_learn_what_good_individuals_share():
-    """Half of a population multiplies and is good, half adds and is bad."""
-    limits = grammar.make_limits(LIBRARY, max_size=15, max_depth=6)
-    experience = Experience.create(LIBRARY, max_size=15, max_depth=6)
-    state = new_genetic(15, 20, [(1, 0)], make_rules())
-    for i in range(20):
-        e = parse(f"x0{'*+'[i % 2]}{('sin(x1)', 'x1', 'exp(x0)', 'x1*x1')[i % 4]}", LIBRARY)
-        state.tokens[i, :e.complexity], state.lengths[i] = e.expanded, e.complexity
-        state.fitness[i] = np.log((0.01, 1.0)[i % 2]) + 0.05 * e.complexity
-    state.counters[SIZE] = 20
-    assert np.all(experience.learn(new_rng(0), new_genetic(15, 20, [(1, 0)], make_rules()), 0.05) == 1.0)
-    weights = experience.learn(new_rng(0), state, 0.05)
-    mul, add = LIBRARY.token("mul"), LIBRARY.token("add")
-    assert weights[mul] > 1.2 > weights[LIBRARY.token("log")] == 1.0 > weights[add]
-    state_array = np.zeros(grammar.state_size(limits), np.int32)
-    grammar.reset(state_array, limits)
-    root = abstract(*grammar.context(state_array, limits), len(LIBRARY))
-    assert experience.q[:, root, mul].mean() > experience.q[:, root, add].mean() + 0.3
-    assert experience.visits[root].sum() == 200
-    # Variation then draws products more often than sums.
-    symbols = new_alphabet(LIBRARY, taste=weights).symbols[2]
-    assert np.sum(symbols[1:1 + symbols[0]] == mul) > np.sum(symbols[1:1 + symbols[0]] == add)
 
 
 def test_an_island_of_tree_search_closes_holes_by_value():
