@@ -16,8 +16,6 @@ from rsrm.problem import Problem
 
 BANK_ENTRIES, BANK_ROWS = 50_000, 24
 """Size of the bank that an island enumerates for itself."""
-N_SIMPLE = 64
-"""Simple sub-trees that every context is tried with."""
 
 
 def shapes_of(problem: Problem, bank: Bank, rng: np.random.Generator) -> tuple[Shapes, np.ndarray]:

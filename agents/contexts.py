@@ -4,18 +4,17 @@ Contexts that leave the same values to the hole, up to scale and shift, are one 
 search from looking them up twice.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from rsrm._jit import njit, njit_leaf
-from rsrm.agents.holes import fill, find_exact, nearest_shape, normalise, undo
+from rsrm.agents.holes import fill, find_exact, normalise, undo
 from rsrm.agents.rng import below, mix
 from rsrm.agents.scoring import MAX_CONSTANTS
-from rsrm.expression import expand, subtree_end
+from rsrm.expression import subtree_end
 
-KEY_BITS = 17
+KEY_BITS = 19
 EXACT = 1e-7
 """NRMSE on the rows of the shapes below which a closing counts as exact until it is written out."""
 SALT = np.uint64(0x5851F42D4C957F2D)
@@ -34,7 +33,6 @@ class Hits(NamedTuple):
     errors: np.ndarray  # float64[H], NRMSE on the rows of the shapes
     count: np.ndarray  # int64[1], written so far
     keys: np.ndarray  # uint64[2**p], what contexts leave to the hole, 0 where empty
-    known: np.ndarray  # float64[2**p], NRMSE of the closing of each key
     best: np.ndarray  # float64[L + 1], smallest error by length of the context
 
 
@@ -43,60 +41,7 @@ def new_hits(max_size: int, places: int = 64) -> Hits:
     return Hits(np.zeros((places, max_size), np.int16), np.zeros((places, MAX_CONSTANTS)), np.zeros(places, np.int64),
                 np.zeros(places, np.int64), np.zeros(places, np.int64), np.zeros(places, np.int64),
                 np.zeros(places, np.int64), np.zeros(places), np.zeros(1, np.int64), np.zeros(1 << KEY_BITS, np.uint64),
-                np.zeros(1 << KEY_BITS), np.full(max_size + 1, np.inf))
-
-
-@njit
-def expand_context(tokens, n, tables, out):
-    """Write the context ``tokens[:n]`` with promoted operators written out into `out`; return its length.
-
-    -1 where the hole is an argument of a promoted operator: it may then occur anywhere, and more than once.
-    """
-    plain = True
-    for k in range(n):
-        out[k] = tokens[k]
-        plain &= tables.body_length[tokens[k]] == 0
-    if plain:
-        return n
-    k = 0
-    while k < n:
-        if tables.body_length[tokens[k]] > 0:
-            return -1
-        k = subtree_end(tokens, k + 1, tables.arity) if tables.arity[tokens[k]] == 2 else k + 1
-    if n >= tokens.shape[0]:
-        return -1
-    tokens[n] = 0  # any variable: the hole is the last leaf, before and after
-    return np.int64(expand(tokens, n + 1, tables, out)) - 1
-
-
-@njit
-def close_hole(tokens, n, tables, shapes, n_simple, hole_work, hits, expanded):
-    """Return ``(nrmse, fresh)`` of the best closing of the context ``tokens[:n]``; note it if it is news.
-
-    `fresh` is False for a context that was looked up before.
-    """
-    n = expand_context(tokens, n, tables, expanded)
-    if n < 0:
-        return math.inf, False
-    y, scale = shapes.targets[0], shapes.scales[0]
-    levels = undo(expanded, n, hole_work.no_constants, shapes.X, y, tables, hole_work)
-    if levels < 0:
-        return math.inf, False
-    mean, norm, projection = normalise(hole_work.hole, shapes.probe)
-    key = mix(np.uint64(np.int64(projection * 1e9))) | np.uint64(1)
-    place = key & np.uint64(hits.keys.shape[0] - 1)
-    if hits.keys[place] == key:
-        return hits.known[place], False
-    entry, a, b = find_exact(hole_work.hole, mean, norm, projection, shapes)
-    if entry == -1:
-        entry, a, b = nearest_shape(hole_work.hole, hole_work.slope, shapes, n_simple)
-    error = math.inf
-    if entry != -1:
-        error = fill(shapes.values[max(entry, 0)], a, b, levels, y, scale, hole_work)
-    hits.keys[place] = key
-    hits.known[place] = error
-    note(hits, expanded, n, n, n, hole_work.no_constants, entry, 0, error)
-    return error, True
+                np.full(max_size + 1, np.inf))
 
 
 @njit_leaf

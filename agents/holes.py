@@ -342,10 +342,3 @@ def new_shapes(X: np.ndarray, targets: np.ndarray, values: np.ndarray, rng: np.r
     scales = targets.std(axis=1)
     scales[scales == 0.0] = 1.0
     return Shapes(np.ascontiguousarray(X), targets, np.ascontiguousarray(values), keys[order], order, probe, scales)
-
-
-def no_shapes() -> Shapes:
-    """Return no sub-trees at all, for searches that close no holes."""
-    nothing = np.empty(0)
-    return Shapes(np.empty((1, 0)), np.empty((1, 0)), np.empty((0, 0)), nothing, np.empty(0, np.int64), nothing,
-                  np.ones(1))

@@ -12,7 +12,7 @@ import numpy as np
 
 from rsrm.agents.closing import Closer
 from rsrm.agents.genetic import Front, Genetic, Settings, evolve, new_front, new_genetic
-from rsrm.agents.planner import Experience, Planner
+from rsrm.agents.planner import ContextPlanner, TokenPlanner
 from rsrm.agents.readout import exact_targets, write_out
 from rsrm.agents.rng import new_rng
 from rsrm.agents.scoring import RAW, SCALED, Data, new_data, new_scratch
@@ -28,11 +28,8 @@ HEAD_ROWS = 32
 """Rows on which hopeless expressions are dropped, where there are at least three times as many."""
 CHUNK = 4000
 """Expressions scored in one compiled call of a round with a time limit: some 10 ms."""
-
 EPISODES = 1000
 """Episodes of tree search after each chunk of genetic refinement: its finds come early, or after a promotion."""
-CONTEXT_SIZE = 12
-"""Tokens that the tree search writes at most before the hole is closed."""
 DRAWS = 1000
 """Sub-trees of the population that are asked for after each chunk what should stand in their place."""
 DISCOVERY = 50_000
@@ -67,10 +64,8 @@ class Island:
     use_genetic: bool
     use_mcts: bool
     discovery: SubtreeDiscovery | None = None
-    planner: Planner | None = None
+    planner: ContextPlanner | TokenPlanner | None = None
     closer: Closer | None = None
-    experience: Experience | None = None
-    promoted: list[Expression] = field(default_factory=list)
     n_evaluations: int = 0
     n_discoveries: int = 0
     news: list[tuple[Expression, float]] = field(default_factory=list)
@@ -98,12 +93,13 @@ class Island:
         target_nrmse : float
             A round ends early once an expression is this good.
         use_genetic, use_mcts, use_q : bool
-            Which agents search; without `use_q` the tree search has a uniform prior and uniform simulations.
+            Which agents search; without `use_q` the tree search proposes operators and sides at random.
         use_subtrees : bool
-            Whether sub-trees are discovered: the tree search closes holes from a bank of them, and those of the best
-            expressions are promoted as the search goes on.
+            Whether sub-trees are discovered: holes are closed from a bank of them, the tree search puts its simplest
+            ones around the hole, and those of the best expressions are promoted as the search goes on. Without them
+            the tree search writes whole expressions.
         bank : rsrm.bank.Bank, optional
-            Sub-trees that the tree search closes holes with; a small one is enumerated by default.
+            Sub-trees that holes are closed with; a small one is enumerated by default.
         """
         if not (use_genetic or use_mcts):
             raise ValueError("use_genetic, use_mcts: at least one agent is needed")
@@ -122,18 +118,17 @@ class Island:
                             library.constant)
         schedule = make_schedule(len(targets), probe)
         closer = Closer.create(problem, length, bank, probe) if use_subtrees else None
-        rules = dict(max_depth=max_depth, nested_constraints=nested_constraints)
-        experience = Experience.create(library, max_size=length, max_constants=max_constants, **rules)
         planner = None
-        if use_mcts:
-            options = dict(max_size=min(length, CONTEXT_SIZE) if use_subtrees else length,
-                           max_constants=0 if use_subtrees else max_constants, **rules)
-            planner = Planner.create(problem, options, use_q, experience.q, closer)
+        if use_mcts and closer is not None:
+            planner = ContextPlanner.create(library, make_rules(nested_constraints), length, max_depth, use_q, closer)
+        elif use_mcts:
+            options = dict(max_size=length, max_depth=max_depth, max_constants=max_constants,
+                           nested_constraints=nested_constraints)
+            planner = TokenPlanner.create(library, options, use_q)
         return cls(problem, rng, settings, new_alphabet(library, fragments, length), data, head,
                    new_genetic(length, population, schedule, make_rules(nested_constraints)), new_front(length),
                    HallOfFame(library, 3 * length + 24), length, list(fragments), use_genetic, use_mcts,
-                   SubtreeDiscovery(library) if use_subtrees else None, planner, closer,
-                   experience if use_q else None)
+                   SubtreeDiscovery(library) if use_subtrees else None, planner, closer)
 
     def round(self, seconds: float | None = None, evaluations: int | None = None) -> list[tuple[Expression, float]]:
         """Search on, for `seconds` of wall clock or for a number of `evaluations`; return what was improved.
@@ -168,10 +163,6 @@ class Island:
                 left -= scored
                 improvements += self._keep(self._read_front())
                 solved = self.hall.errors.min() < self.settings.exact
-                if self.experience is not None:
-                    taste = self.experience.learn(self.rng, self.genetic, self.settings.parsimony)
-                    self.alphabet = new_alphabet(self.problem.library, self.fragments + self.promoted, self.max_size,
-                                                 taste)
                 if self.closer is not None and left > 0 and not solved:
                     scored, found = self.closer.complete(self.rng, self.genetic, DRAWS)
                     self.n_evaluations += scored
@@ -198,10 +189,9 @@ class Island:
         self.n_discoveries = self.n_evaluations // DISCOVERY
         chosen = self.discovery.update(self.problem, self.hall.pareto(), self.news)
         self.news = []
-        self.promoted = chosen
         self.alphabet = new_alphabet(self.problem.library, self.fragments + chosen, self.max_size)
         if self.planner is not None:
-            self.planner.use(self.discovery.library)
+            self.planner.use(chosen)
 
     def _keep(self, found) -> list[tuple[Expression, float]]:
         """Add expressions to the hall; return those that it kept."""
@@ -222,8 +212,6 @@ class Island:
 
     def _held(self, expression: Expression, error: float) -> bool:
         return self.hall.errors[expression.complexity] == error
-
-
 
 
 def make_schedule(n_targets: int, rng: np.random.Generator) -> list[tuple[int, int]]:

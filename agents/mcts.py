@@ -1,4 +1,4 @@
-"""Monte Carlo tree search over tokens, guided by double Q-learning, closing the last hole by value.
+"""Monte Carlo tree search over tokens, guided by double Q-learning.
 
 An episode has the four phases of the method (Browne et al., IEEE TCIAIG 2012):
 
@@ -6,12 +6,11 @@ An episode has the four phases of the method (Browne et al., IEEE TCIAIG 2012):
   ``Q_mean`` and ``Q_best`` are the mean and the best reward below, and the prior P is the softmax of the double-Q
   tables (Silver et al., Nature 2017, with a max-backup beside the mean, because one good expression is what counts);
 * *expansion*: the first action without a node gets one;
-* *simulation*: the double-Q policy goes on, until one slot is open that can be closed by value
-  (:mod:`rsrm.agents.holes`), or the expression is complete;
+* *simulation*: the double-Q policy goes on until the expression is complete;
 * *backpropagation*: the reward goes to every node on the path and, as an episode, to the Q tables.
 
 A node whose every continuation was judged is exhausted and never selected again, so that the search does not score the
-same expression twice.
+same expression twice. Where there is a bank, islands search contexts instead: :mod:`rsrm.agents.peeling`.
 """
 
 import math
@@ -21,8 +20,7 @@ import numpy as np
 
 from rsrm import grammar
 from rsrm._jit import njit, njit_leaf
-from rsrm.agents.contexts import close_hole
-from rsrm.agents.qlearning import CAUTION, TRACE, abstract, choose, closeness, judge, learn_path
+from rsrm.agents.qlearning import CAUTION, TRACE, abstract, choose, judge, learn_path
 from rsrm.metrics import reward
 
 UNVISITED = -1
@@ -155,9 +153,8 @@ def close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask):
 
 
 @njit
-def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratch, front, shapes, n_simple, hole_work,
-              hits, work, episodes):
-    """Run episodes; return how many expressions or contexts were judged (one per episode, fewer if all is exhausted).
+def run_round(rng, tree, q, policy, mode, limits, tables, data, scratch, front, work, episodes):
+    """Run episodes; return how many expressions were judged (one per episode, fewer if all is exhausted).
 
     Parameters
     ----------
@@ -166,15 +163,11 @@ def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratc
         Cleared when full; what was learned stays in the Q tables.
     q : float64[2, S, K]
     policy : Policy
-    by_value : bool
-        Whether an episode ends at one open slot, closed by value, or goes on to a complete expression.
     mode : int
-        Scoring mode of complete expressions.
+        Scoring mode.
     limits : rsrm.grammar.Limits
     tables, data, scratch, front
         As in :func:`rsrm.agents.genetic.evolve`.
-    shapes, n_simple, hole_work, hits
-        What holes are looked up in, and where closings are noted.
     work : rsrm.agents.qlearning.Work
     episodes : int
 
@@ -191,7 +184,6 @@ def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratc
         nodes[0] = ROOT
         n_nodes, steps = 1, 0
         in_tree, finished = True, False
-        fresh = True
         while not finished:
             grammar.legal_actions(state, limits, mask)
             parent, sibling, depth, open_slots = grammar.context(state, limits)
@@ -211,28 +203,19 @@ def run_round(rng, tree, q, policy, by_value, mode, limits, tables, data, scratc
                 t = choose(rng, q, row, mask, policy.epsilon if policy.use_q else 1.0, policy.temperature)
             rows[steps], actions[steps] = row, t
             steps += 1
-            complete = grammar.append(state, tokens, t, limits)
-            finished = complete or (by_value and not in_tree and state[grammar.OPEN] == 1)
+            finished = grammar.append(state, tokens, t, limits)
         if not finished:
             # Every continuation of this node was judged before.
             tree.exhausted[nodes[n_nodes - 1]] = True
             close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask)
             continue
-        if complete:
-            error = judge(tokens, steps, work.expanded, work.constants, mode, tables, data, scratch, front)
-            if steps == n_nodes - 1:
-                tree.exhausted[nodes[n_nodes - 1]] = True
-        else:
-            error, fresh = close_hole(tokens, steps, tables, shapes, n_simple, hole_work, hits, work.expanded)
-        if complete:
-            gain = reward(steps, error, policy.eta)
-        else:
-            # A context that was closed before is no news: without reward the search leaves it, which it must not do
-            # when the reward is all that it has.
-            gain = policy.eta ** steps * closeness(error) if fresh else 0.0
+        error = judge(tokens, steps, work.expanded, work.constants, mode, tables, data, scratch, front)
+        if steps == n_nodes - 1:
+            tree.exhausted[nodes[n_nodes - 1]] = True
+        gain = reward(steps, error, policy.eta)
         backpropagate(tree, nodes, n_nodes, gain)
         if policy.use_q:
             learn_path(rng, q, rows, actions, steps, gain, policy.alpha, TRACE, CAUTION)
-        if complete and steps == n_nodes - 1:
+        if steps == n_nodes - 1:
             close_exhausted(tree, nodes, n_nodes, state, tokens, limits, mask)
     return episodes

@@ -21,10 +21,7 @@ import numpy as np
 
 from rsrm import grammar
 from rsrm.agents import mcts
-from rsrm.agents.closing import new_hole_work
-from rsrm.agents.contexts import new_hits
 from rsrm.agents.genetic import SIZE, Settings, breed, compete, new_front, new_genetic
-from rsrm.agents.holes import no_shapes
 from rsrm.agents.qlearning import (
     CAUTION, TRACE, abstract, choose, is_news, judge, learn_path, new_tables, new_work, run_episodes,
 )
@@ -225,9 +222,8 @@ class MCTSAgent(RandomAgent):
 
     def run_round(self, problem: Problem, episodes: int) -> int:
         """Run whole episodes in one compiled call; return how many (fewer once everything was judged)."""
-        return mcts.run_round(self.rng, self.tree, self.q, self.policy, False, RAW, self.limits, self.library.tables,
+        return mcts.run_round(self.rng, self.tree, self.q, self.policy, RAW, self.limits, self.library.tables,
                               plain_data(problem), new_scratch(self.limits.max_size, problem.n_rows), self.front,
-                              no_shapes(), 0, new_hole_work(self.limits.max_size, 1), new_hits(self.limits.max_size),
                               self.work, episodes)
 
     def _begin(self):

@@ -28,10 +28,10 @@ class Alphabet(NamedTuple):
     constants: np.ndarray  # float64[F, MAX_CONSTANTS], of the fragments
 
 
-def new_alphabet(library: Library, fragments=(), width: int = 24, taste: np.ndarray | None = None) -> Alphabet:
+def new_alphabet(library: Library, fragments=(), width: int = 24) -> Alphabet:
     """Return the :class:`Alphabet` of a library.
 
-    `fragments` are expressions, kept where they fit `width` tokens; `taste`, float64[K], weights of the tokens.
+    `fragments` are expressions, kept where they fit `width` tokens.
     """
     tables = library.tables
     allowed = np.flatnonzero(tables.allowed[:library.first_promoted])
@@ -42,9 +42,6 @@ def new_alphabet(library: Library, fragments=(), width: int = 24, taste: np.ndar
     # Two in three leaves are variables, whatever their number.
     repeat = max(1, math.ceil(2 * sum(weights) / len(variables)))
     leaves = np.concatenate([np.repeat(variables, repeat), np.repeat(np.array(others, int), weights)])
-    if taste is not None:
-        times = np.maximum(1, np.round(8.0 * taste)).astype(int)
-        leaves, unary, binary = (np.repeat(group, times[group]) for group in (leaves, unary, binary))
     symbols = np.zeros((3, 1 + max(len(leaves), len(unary), len(binary))), np.int16)
     for row, tokens in zip(symbols, (leaves, unary, binary), strict=True):
         row[0] = len(tokens)

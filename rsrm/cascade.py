@@ -1,9 +1,9 @@
 """The order in which the stages of a search run.
 
 Cheap exact stages on the user's problem and the bank come first. Then several sources share the time until it is up:
-the tree search over reductions with the same stages as closings, the same again under the assumption of noise, a large
-bank, and islands of the token-level agents, which play on the user's problem and on the reduced problems that looked
-best.
+the tree search over reductions with the same stages as closings, the same again under the assumption of noise, sines
+over several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on
+the reduced problems that looked best.
 """
 
 import time

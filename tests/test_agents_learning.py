@@ -9,19 +9,16 @@ import pytest
 import rsrm.envs  # noqa: F401
 from rsrm import grammar
 from rsrm.agents import DoubleQAgent, GeneticAgent, Island, MCTSAgent, RandomAgent, mcts
-from rsrm.agents.contexts import expand_context
 from rsrm.agents.closing import Closer, new_hole_work
 from rsrm.agents.genetic import SIZE, new_genetic
 from rsrm.agents.holes import fill, find_exact, nearest_shape, new_shapes, normalise, undo
-from rsrm.agents.planner import Experience
-from rsrm.agents.qlearning import abstract, choose, is_news, learn_path
+from rsrm.agents.qlearning import choose, is_news, learn_path
 from rsrm.agents.readout import error_of
 from rsrm.agents.rng import below, new_rng
 from rsrm.agents.seen import make_rules
-from rsrm.agents.variation import new_alphabet
 from rsrm.evaluate import values
 from rsrm.export import parse
-from rsrm.expression import Expression, subtree_end
+from rsrm.expression import subtree_end
 from rsrm.library import Library
 from rsrm.problem import Problem
 
@@ -239,30 +236,6 @@ def test_an_expression_written_before_is_no_news():
     assert is_news(table, np.array([3, 1, 2]), 2), "only the first steps count"
 
 
-def test_tables_learn_what_good_individuals_share():
-    """Half of a population multiplies and is good, half adds and is bad."""
-    limits = grammar.make_limits(LIBRARY, max_size=15, max_depth=6)
-    experience = Experience.create(LIBRARY, max_size=15, max_depth=6)
-    state = new_genetic(15, 20, [(1, 0)], make_rules())
-    for i in range(20):
-        e = parse(f"x0{'*+'[i % 2]}{('sin(x1)', 'x1', 'exp(x0)', 'x1*x1')[i % 4]}", LIBRARY)
-        state.tokens[i, :e.complexity], state.lengths[i] = e.expanded, e.complexity
-        state.fitness[i] = np.log((0.01, 1.0)[i % 2]) + 0.05 * e.complexity
-    state.counters[SIZE] = 20
-    assert np.all(experience.learn(new_rng(0), new_genetic(15, 20, [(1, 0)], make_rules()), 0.05) == 1.0)
-    weights = experience.learn(new_rng(0), state, 0.05)
-    mul, add = LIBRARY.token("mul"), LIBRARY.token("add")
-    assert weights[mul] > 1.2 > weights[LIBRARY.token("log")] == 1.0 > weights[add]
-    state_array = np.zeros(grammar.state_size(limits), np.int32)
-    grammar.reset(state_array, limits)
-    root = abstract(*grammar.context(state_array, limits), len(LIBRARY))
-    assert experience.q[:, root, mul].mean() > experience.q[:, root, add].mean() + 0.3
-    assert experience.visits[root].sum() == 200
-    # Variation then draws products more often than sums.
-    symbols = new_alphabet(LIBRARY, taste=weights).symbols[2]
-    assert np.sum(symbols[1:1 + symbols[0]] == mul) > np.sum(symbols[1:1 + symbols[0]] == add)
-
-
 def test_an_island_of_tree_search_closes_holes_by_value():
     y = np.sin(X[0] ** 2) * np.exp(X[1]) - X[0]
     island = Island.create(Problem(X, y, LIBRARY), seed=0, use_genetic=False)
@@ -272,18 +245,6 @@ def test_an_island_of_tree_search_closes_holes_by_value():
     assert np.allclose(values(expression, X.T)[0], y)
     copy = pickle.loads(pickle.dumps(island))
     assert copy.hall == island.hall
-
-
-def test_promoted_operators_may_stand_in_a_context():
-    library = LIBRARY.promote("p", 0, parse("x0*x1", LIBRARY).tokens)
-    tokens = np.zeros(12, np.int16)
-    tokens[:3] = library.token("add"), library.first_promoted, library.token("exp")
-    out = np.zeros(12, np.int16)
-    assert expand_context(tokens, 3, library.tables, out) == 5
-    assert Expression(np.append(out[:5], 1).astype(np.int16), np.empty(0), library) == parse("x0*x1 + exp(x1)", library)
-    wrapped = library.promote("q", 1, [library.token("exp"), -2])
-    tokens[0] = wrapped.first_promoted + 1
-    assert expand_context(tokens, 1, wrapped.tables, out) == -1
 
 
 def test_an_island_needs_an_agent():
