@@ -77,3 +77,9 @@ def test_unknown_variants_are_named(capsys):
     with pytest.raises(SystemExit):
         main(["ablation", "--variants", "no luck"])
     assert "no luck" in capsys.readouterr().err
+
+
+def test_problems_without_published_operators_get_those_of_the_estimator(capsys):
+    assert main(["ablation", "--problems", "I.12.1,random_trees-1", "--seeds", "1", "--time", "0.3", "--variants",
+                 "no tree search"]) == 0
+    assert "I.12.1                  1  1" in capsys.readouterr().out  # y = mu*N

@@ -32,6 +32,7 @@ from rsrm.benchmarks.without import SWITCHES
 from rsrm.benchmarks.worker import Settings, empty_row
 from rsrm.export import to_sympy
 from rsrm.library import Library
+from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem as Task
 
 PROBLEMS = ("Nguyen-12", "Livermore-7", "Livermore-8", "Livermore-9", "Livermore-13", "Livermore-17", "Livermore-18",
@@ -78,7 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(problem: Problem, seed: int, seconds: float, variant: dict[str, bool]) -> Result:
     """Let one island search for `seconds` of CPU time; its making counts."""
     data = problem.sample(seed, n=min(problem.train["n"], ROWS))
-    library = Library(len(problem.variables), tuple(problem.operators), constants=bool(problem.constants))
+    # None stands for the defaults of the estimator, which has constants.
+    operators = DEFAULT_OPERATORS if problem.operators is None else tuple(problem.operators)
+    library = Library(len(problem.variables), operators, constants=problem.constants is not False)
     start = time.process_time()
     island = Island.create(Task(np.ascontiguousarray(data.X_train.T), data.y_train, library), seed=seed, **variant)
     while time.process_time() - start < seconds:
@@ -144,7 +147,7 @@ def _islands(args: argparse.Namespace) -> int:
             for name in variants:  # in turn, so that a change of the machine's load meets all of them
                 row: dict[str, Any] = {"problem": problem.name, "seed": seed, "variant": name, "time": seconds}
                 if _key(row) not in done:
-                    kind = (bool(problem.constants), name)
+                    kind = (problem.constants is not False, name)
                     if kind not in warm:  # compiles
                         run(problem, 0, 0.2, VARIANTS[name])
                         warm.add(kind)
