@@ -4,7 +4,7 @@ A law that is odd or even in a column says nothing new on its other half. Folded
 logarithmic scale, the rows are twice as dense, and a target that changed sign with an odd column may keep it: all that
 a smooth model needs where columns of both signs span decades. Which parities hold is asked of the model itself, on rows
 held out (:mod:`rsrm.symmetry` asks the same of narrow columns, one at a time, and says how sure it is). The idea of
-searching one half only is from Xu, Liu & Sun (ICLR 2024, sec. 3.2), who see the symmetry on a grid of the data.
+searching one half only is from Xu, Liu & Sun (ICLR 2024), who see the symmetry on a grid of the data.
 """
 
 from collections.abc import Iterator
