@@ -309,7 +309,7 @@ def nearest_shape(h, slope, shapes, n_simple):
     mean /= total
     best = 0.0
     entry, intercept, scale = -1, 0.0, 0.0
-    for k in range(n_simple):
+    for k in range(min(n_simple, shapes.values.shape[0])):
         sw_g = 0.0
         sw_gg = 0.0
         sw_gh = 0.0

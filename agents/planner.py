@@ -77,7 +77,7 @@ class ContextPlanner:
         rows = self.sides.values.shape[1]
         work = new_hole_work(self.closer.hits.tokens.shape[1], rows)
         scored = 0
-        if len(self.kinds.opcode):
+        if len(self.kinds.opcode) and self.sides.count[1] > 1:  # there is something to stand beside a hole
             scored = run_peeling(rng, self.tree, self.q, self.policy, self.kinds, self.sides, self.closer.shapes,
                                  self.closer.hits, work, new_peeling_work(self.kinds, rows, self.policy.max_size),
                                  episodes)

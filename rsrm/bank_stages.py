@@ -36,6 +36,8 @@ def singles(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
     """Yield matches of ``a f + b`` plus a linear combination of the basis (stages 1 and 5)."""
     basis = list(basis)
     rows = [np.ones(len(q.bank.rows)), *(column(e, q.bank.columns) for e in basis)]
+    if any(row is None for row in rows):  # products of huge values
+        return
     found = [(score, lambda i=i, t=t: close_linear(q.problem, t, [q.bank.expression(i), *basis]))
              for score, i, t in scan(q, q.bank.values, rows, q.targets, lambda t, w: (t, w))]
     yield from q.confirm(found)
@@ -58,6 +60,8 @@ def pairs(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
     """Yield matches of ``a f + b g + c`` plus a linear combination of the basis (stages 3 and 5)."""
     basis = list(basis)
     rows = [np.ones(len(q.bank.rows)), *(column(e, q.bank.columns) for e in basis)]
+    if any(row is None for row in rows):  # products of huge values
+        return
     found = []
     for w, ts, members in q.groups(q.targets):
         unit = orthonormal(np.array(rows) * w)

@@ -164,7 +164,7 @@ class Refiner:
         weights = self._relative(p)
         for _ in range(2):
             J, f = self._jacobian(best.expression, weights), column(best.expression, p.X)
-            if J is None or f is None:
+            if J is None or f is None or not np.isfinite((p.y - f) * weights).all():
                 break
             moved = best.expression.constants.copy()
             J = J[free]
@@ -199,7 +199,11 @@ class Refiner:
     def _gram(self, candidate: Candidate) -> np.ndarray | None:
         """Return J'J of the values with respect to the constants, float64[C, C], or None where it is not finite."""
         J = self._jacobian(candidate.expression, self._weights(candidate, self.fit_problem))
-        return None if J is None else J @ J.T
+        if J is None:
+            return None
+        with np.errstate(all="ignore"):
+            gram = J @ J.T
+        return gram if np.isfinite(gram).all() else None
 
     def _jacobian(self, e: Expression, weights: np.ndarray | None) -> np.ndarray | None:
         """Return the weighted derivatives of the values with respect to the constants, float64[C, R], if finite."""

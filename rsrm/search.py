@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsrm.cascade import stages
+from rsrm.closings import guarded
 from rsrm.columns import narrowed
 from rsrm.compose import linear
 from rsrm.expression import Expression, apply, number, variable
@@ -122,7 +123,7 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
     for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss,
                                     options.agent, options.n_islands, options.n_jobs):
         state.stage = name
-        for expression in expressions:
+        for expression in guarded(expressions, name):
             expression = back(expression)
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:
                 best = state.best

@@ -262,3 +262,13 @@ def test_in_a_pipeline_and_a_grid_search(data):
 def test_parameters_are_stored_as_given():
     operators = ["add", "mul"]
     assert RSRM(operators=operators).get_params()["operators"] is operators
+
+
+@pytest.mark.parametrize(("x", "y"), [(1.0, 1e300), (1e-300, 1.0), (1e200, 1e-200), (1.0, 1e-310)])
+def test_values_at_the_ends_of_float64_end_in_an_equation(x, y):
+    X = np.random.default_rng(0).uniform(-2.0, 2.0, (60, 2))
+    target = (np.sin(3.0 * X[:, 0]) + X[:, 1] ** 2) * y * np.exp(X[:, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a stage may say that it gave up
+        model = RSRM(max_time=3, random_state=0).fit(X * x, target)
+    assert len(model.equations_) and np.isfinite(model.predict(X * x)).all()
