@@ -66,7 +66,8 @@ def new_data(X, targets, weights, rng) -> Data:
     for record, y, w, mean in zip(records, targets, squared, means, strict=True):
         for row, values in ((TARGET, y), (CENTRED, y - mean), (WEIGHT, w), (PROBE, probe)):
             record[row * size:row * size + rows] = values
-        record[N_ROWS * size:] = mean, (w * (y - mean) ** 2).sum(), probe @ (y - mean)
+        with np.errstate(all="ignore"):  # of huge values: such a target is never reached
+            record[N_ROWS * size:] = mean, (w * (y - mean) ** 2).sum(), probe @ (y - mean)
     return Data(np.ascontiguousarray(X, np.float64), targets, np.sqrt(squared), records)
 
 
