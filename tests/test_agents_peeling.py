@@ -5,7 +5,7 @@ import pytest
 
 from rsrm.agents import Island
 from rsrm.agents.closing import new_hole_work
-from rsrm.agents.holes import undo
+from rsrm.agents.holes import nearest_shape, new_shapes, undo
 from rsrm.agents.peeling import (
     CHILDREN, KIND, LEVEL, LEVELS, NONE, PARENT, ROOT, SIDE, SIZE, add_child, is_allowed, new_contexts, propose,
 )
@@ -170,3 +170,14 @@ def test_promoted_fragments_stand_beside_holes():
     island.round(evaluations=40_000)
     expression, error = island.pareto()[-1]
     assert error < 1e-9 and np.allclose(values(expression, X.T)[0], y)
+
+
+def test_fewer_sub_trees_than_are_tried_are_no_more_than_there_are():
+    rng = np.random.default_rng(0)
+    X, slope = rng.uniform(1.0, 2.0, (1, 20)), np.ones(20)
+    h = 3.0 * X[0] + 1.0
+    shapes = new_shapes(X, h[None], np.stack([np.sin(9.0 * X[0]), X[0]]), rng)
+    entry, a, b = nearest_shape(h, slope, shapes, 1000)
+    assert (entry, a, b) == (1, pytest.approx(1.0), pytest.approx(3.0))
+    nothing = new_shapes(X, h[None], np.empty((0, 20)), rng)
+    assert nearest_shape(h, slope, nothing, 1000)[0] == -1
