@@ -33,7 +33,7 @@ from rsrm.terms import subset
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "mixtures": 1.0, "periodic": 1.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 3.0, "periodic": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -108,7 +108,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "periodic", _turn(waves)
         yield "noisy", _turn(perhaps)
         yield "separable", _turn(parts)
-        if problem.n_variables <= FEW_VARIABLES:
+        for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 1):
             yield "mixtures", _turn(sums)
     sources = {
         "islands": play(reduced),
@@ -132,13 +132,18 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         problem = replace(problem, weights=weights)
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
+    exact = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # a fast wave looks like noise
+    for _ in range(2):
+        yield "mixtures", _turn(exact)
     told = replace(problem, noise=min(loss(), level))
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
     parts = guarded(apart(told, deadline, rng), "separable")
-    for _ in range(8):
+    for k in range(8):
         yield "reductions", _turn(reductions)
         yield "separable", _turn(parts)
+        if k % 2:
+            yield "mixtures", _turn(exact)
     yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
     yield "direct", direct_stages(told, deadline, rng, 4.0, STAGES[-1:])
     yield from _in_turns({
@@ -147,7 +152,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
         "skeletons": more_skeletons(told, deadline, rng),
         "separable": parts,
-        "mixtures": guarded(more_mixtures(told, deadline, rng), "mixtures"),
+        "mixtures": chain(guarded(more_mixtures(told, deadline, rng), "mixtures"), exact),
         "periodic": guarded(periodic(told, deadline, rng), "periodic"),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),

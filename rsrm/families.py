@@ -19,10 +19,16 @@ class Family(NamedTuple):
     sums: bool  # whether sums of variables are tried as arguments
     unscaled: Callable[[np.ndarray, float], list[np.ndarray]] | None = None  # what `build` writes, where it differs
     fixed: bool = False  # whether only the members of the grid are meant
+    shift: float = 0.0  # power of u to which theta is added, where u**shift + theta must keep its sign
 
     def plain(self, u: np.ndarray, theta: float) -> list[np.ndarray]:
         """Return the values of what :attr:`build` writes; :attr:`values` may be a multiple that stays in range."""
         return (self.unscaled or self.values)(u, theta)
+
+    def room(self, u: np.ndarray, theta: float) -> float:
+        """Return how far theta may be moved by one step."""
+        to_the_pole = np.abs(u**self.shift + theta).min() if self.shift else 0.0
+        return 0.5 * max(abs(theta), float(to_the_pole))
 
 
 def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.ndarray:
@@ -54,6 +60,12 @@ def _right(u: np.ndarray) -> np.ndarray:
     return np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.min()
 
 
+def _kinks(u: np.ndarray) -> np.ndarray:
+    """Return shifts c of abs(u + c) with the kink inside the data, none at all among them."""
+    shifts = -np.quantile(u, np.linspace(0.02, 0.98, 49))
+    return np.append(shifts, 0.0) if u.min() < 0.0 < u.max() else shifts
+
+
 def families(library) -> list[Family]:
     names = set(library.operators)
     shifted = lambda e, c: None if e is None else linear(library, [(1.0, e)], c)  # noqa: E731
@@ -64,7 +76,7 @@ def families(library) -> list[Family]:
     found = []
     if "sin" in names and "cos" in names:
         found.append(Family("wave", lambda u, k: [np.sin(k * u), np.cos(k * u)],
-                            lambda u: np.linspace(0.5, 60.0, 120) / np.ptp(u),
+                            lambda u: np.linspace(0.5, 110.0, 200) / np.ptp(u),
                             lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True))
     if "exp" in names:
         found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
@@ -82,23 +94,23 @@ def families(library) -> list[Family]:
                             lambda e, k: [call("tanh", scaled(e, k))], True))
     for p in (1.0, 2.0, 4.0):
         found.append(Family(f"pole{p:.0f}", lambda u, c, p=p: [1.0 / (u**p + c)], lambda u, p=p: _poles(u**p),
-                            lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False))
+                            lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False, shift=p))
     if {"exp", "log"} <= names or "pow" in names:
-        found.append(Family("power", lambda u, p: [(u / np.median(u)) ** p], _exponents,
+        found.append(Family("power", lambda u, p: [(u / u[0]) ** p], _exponents,
                             lambda e, p: [power(e, p)], False, lambda u, p: [u**p]))
     found.append(Family("monomial", lambda u, p: [u**p], _simple_exponents, lambda e, p: [power(e, p)], False,
                         fixed=True))
     if "log" in names:
         found.append(Family("log2", lambda u, c: [np.log(u * u + c)], lambda u: _right(u * u),
-                            lambda e, c: [call("log", shifted(square(e), c))], False))
+                            lambda e, c: [call("log", shifted(square(e), c))], False, shift=2.0))
         found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))],
-                            False))
+                            False, shift=1.0))
     if "sqrt" in names:
         found.append(Family("sqrt2", lambda u, c: [np.sqrt(u * u + c)], lambda u: _right(u * u),
-                            lambda e, c: [call("sqrt", shifted(square(e), c))], False))
+                            lambda e, c: [call("sqrt", shifted(square(e), c))], False, shift=2.0))
         found.append(Family("sqrt", lambda u, c: [np.sqrt(u + c)], _right, lambda e, c: [call("sqrt", shifted(e, c))],
-                            False))
+                            False, shift=1.0))
     if "abs" in names:
-        found.append(Family("abs", lambda u, c: [np.abs(u + c)], lambda u: -np.quantile(u, np.linspace(0.02, 0.98, 49)),
+        found.append(Family("abs", lambda u, c: [np.abs(u + c)], _kinks,
                             lambda e, c: [call("abs", shifted(e, c))], False))
     return found

@@ -5,7 +5,9 @@ the functions are moved, by Gauss-Newton steps; :mod:`rsrm.mixtures` chooses the
 """
 
 import time
+from functools import cached_property
 from itertools import combinations
+from math import comb, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +15,13 @@ import numpy as np
 from rsrm.compose import linear, product
 from rsrm.families import families
 from rsrm.problem import Problem
-from rsrm.terms import Generator, monomials, variable_generators
+from rsrm.terms import Generator, Terms, monomials, variable_generators
 
-FLOPS = 1e10
+ROWS_PER_COLUMN = 5
+"""Rows for each column of the largest base."""
+PAIRED = 1000
+"""Functions, but for those without parameters, of which all products are looked at."""
+FLOPS = 6e10
 """Floating-point operations a second that a scan is reckoned to make."""
 
 
@@ -37,14 +43,71 @@ class Term(NamedTuple):
 Set = tuple[Term, ...]
 
 
+class Products(NamedTuple):
+    """All products of multipliers M with functions G and slopes H, and what is left of their squares beside a basis.
+
+    Attributes
+    ----------
+    M, G, H : float64[R, m], float64[R, n], float64[R, n]
+    size, size2 : float64[m, n]
+        Squares of ``m*g`` and of ``m*h``.
+    gg, hh, gh : float64[m, n]
+        Squares and products of ``m*g`` and ``m*h`` once the basis is projected out.
+    """
+
+    M: np.ndarray
+    G: np.ndarray
+    H: np.ndarray
+    size: np.ndarray
+    size2: np.ndarray
+    gg: np.ndarray
+    hh: np.ndarray
+    gh: np.ndarray
+
+    @classmethod
+    def of(cls, M: np.ndarray, G: np.ndarray, H: np.ndarray, Q: np.ndarray) -> "Products":
+        """Return the products beside the orthonormal columns of Q."""
+        size, size2, gh = (M * M).T @ (G * G), (M * M).T @ (H * H), (M * M).T @ (G * H)
+        gg, hh = size.copy(), size2.copy()
+        deduct(gg, hh, gh, M, G, H, Q)
+        return cls(M, G, H, size, size2, gg, hh, gh)
+
+
+def deduct(gg, hh, gh, M, G, H, Q) -> None:
+    """Take from the squares and products what orthonormal columns Q explain, in place."""
+    for q in Q.T:
+        left = (M * q[:, None]).T
+        g, h = left @ G, left @ H
+        gg -= g * g
+        hh -= h * h
+        gh -= g * h
+
+
+def many_powers(generators: list[Generator]) -> Terms:
+    """Return polynomials of up to degree five, and roots and inverses of positive variables, alone and times another.
+
+    There are `ROWS_PER_COLUMN` rows or more for each.
+    """
+    n, rows = len(generators), len(generators[0].values)
+    most = rows // ROWS_PER_COLUMN
+    base = monomials(generators, max(d for d in range(1, 6) if d == 1 or comb(n + d, d) <= most))
+    factors = list(base.factors)
+    positive = [i for i, g in enumerate(generators) if g.values.min() > 0]
+    factors += [((i, p),) for i in positive for p in (0.5, -1.0)]
+    factors += [tuple(sorted(((i, p), (j, 1.0)))) for i in positive for p in (0.5, -1.0) for j in range(n) if j != i]
+    factors = factors[:max(most, len(base.factors))]
+    columns = [np.prod([generators[i].values ** p for i, p in f], axis=0) for f in factors[len(base.factors):]]
+    return Terms(np.column_stack([base.values, *columns]), factors, list(generators))
+
+
 class Model:
     """Base columns, multipliers, arguments, and the functions tabulated on their grids.
 
     Parameters
     ----------
     problem : Problem
-    degree : int
-        Of the polynomial that every sum contains.
+    degree : int or None
+        Of the polynomial that every sum contains; None for as high a degree as the rows allow, and roots and inverses.
     deadline : float
         Functions that are not tabulated by then are left out.
     """
@@ -53,7 +116,7 @@ class Model:
         self.problem = problem
         self.weights = np.ones(problem.n_rows) if problem.weights is None else problem.weights
         self.generators = variable_generators(problem)
-        self.base = monomials(self.generators, degree)
+        self.base = monomials(self.generators, degree) if degree is not None else many_powers(self.generators)
         columns = self.base.values * self.weights[:, None]
         Q, R = np.linalg.qr(columns / np.sqrt(np.mean(columns**2, axis=0)))
         self.Q = Q[:, np.abs(np.diag(R)) > 1e-9 * np.sqrt(problem.n_rows)]
@@ -123,16 +186,36 @@ class Model:
         self.G, self.H = np.column_stack(first), np.column_stack(second)
         self.group = np.array([groups[f.family, f.argument] for f in self.functions])
         self.single = np.flatnonzero([self.arguments[f.argument][1] for f in self.functions])
+        if len(self.single) > PAIRED:
+            fixed = np.array([self.families[f.family].fixed for f in self.functions])[self.single]
+            nth = -(-int((~fixed).sum()) // PAIRED)
+            self.single = self.single[fixed | (np.arange(len(fixed)) % nth == 0)]
+
+    @cached_property
+    def with_multipliers(self) -> Products:
+        """All multipliers times all functions."""
+        return Products.of(self.multipliers, self.G, self.H, self.Q)
+
+    @cached_property
+    def with_functions(self) -> Products:
+        """All products of two functions of single variables."""
+        one = self.single
+        return Products.of(self.G[:, one] * self.weights[:, None], self.G[:, one], self.H[:, one], self.Q)
 
     @property
     def seconds_of_products(self) -> float:
-        """About how long a scan of all products takes."""
+        """About how long the first scan of all products takes."""
         return 6.0 * self.problem.n_rows * len(self.single) ** 2 * self.Q.shape[1] / FLOPS
 
     @np.errstate(all="ignore")
     def values(self, f: Function, theta: float) -> list[np.ndarray]:
         """Return the columns of a function with another parameter."""
         return self.families[f.family].values(self.arguments[f.argument][0].values, theta)
+
+    @np.errstate(all="ignore")
+    def room(self, f: Function, theta: float) -> float:
+        """Return how far a parameter may be moved by one step."""
+        return self.families[f.family].room(self.arguments[f.argument][0].values, theta)
 
 
 def functions_of(chosen: Set) -> list[Function]:
@@ -146,19 +229,19 @@ def moved_to(chosen: Set, thetas) -> Set:
     return tuple(t._replace(functions=tuple(moved[f] for f in t.functions)) for t in chosen)
 
 
+def _columns(model: Model, term: Term, known: dict[Function, list[np.ndarray]]) -> list[np.ndarray]:
+    """Return the weighted columns of a term, given those of its functions."""
+    columns = [model.multipliers[:, term.multiplier]]
+    for f in term.functions:
+        columns = [v * p for v in columns for p in known[f]]
+    return columns
+
+
 @np.errstate(all="ignore")
-def columns_of(model: Model, chosen: Set, thetas=None) -> np.ndarray:
-    """Return the weighted columns of all terms, with other parameters if given, float64[R, 1 or more a term]."""
-    functions = functions_of(chosen)
-    thetas = [f.theta for f in functions] if thetas is None else thetas
-    known = {f: model.values(f, theta) for f, theta in zip(functions, thetas, strict=True)}
-    columns = []
-    for term in chosen:
-        values = [model.multipliers[:, term.multiplier]]
-        for f in term.functions:
-            values = [v * p for v in values for p in known[f]]
-        columns += values
-    return np.column_stack(columns)
+def columns_of(model: Model, chosen: Set) -> np.ndarray:
+    """Return the weighted columns of all terms, float64[R, 1 or more a term]."""
+    known = {f: model.values(f, f.theta) for f in functions_of(chosen)}
+    return np.column_stack([v for term in chosen for v in _columns(model, term, known)])
 
 
 def project(Q: np.ndarray, A: np.ndarray) -> np.ndarray:
@@ -172,13 +255,29 @@ def refine(model: Model, chosen: Set, deadline: float, steps: int = 25) -> tuple
     r0 = project(model.Q, model.target)
 
     def fit(thetas):
-        A = project(model.Q, columns_of(model, chosen, thetas))
-        size = np.linalg.norm(A, axis=0)
+        known = {f: model.values(f, theta) for f, theta in zip(functions, thetas, strict=True)}
+        A = project(model.Q, np.column_stack([v for term in chosen for v in _columns(model, term, known)]))
+        size = np.sqrt(np.einsum("ij,ij->j", A, A))
         if not (np.isfinite(size).all() and (size > 0).all()):
             return None
-        c = np.linalg.lstsq(A / size, r0, rcond=1e-12)[0] / size
+        A = A / size
+        c = np.linalg.lstsq(A, r0, rcond=1e-12)[0]
         r = r0 - A @ c
-        return A, c, r, float(np.linalg.norm(r))
+        return A, c / size, r, float(np.sqrt(r @ r)), known
+
+    def slope(k, c, known):
+        """Return how the fit with coefficients c changes with parameter k, on all rows."""
+        f, theta = functions[k], thetas[k]
+        h = 1e-6 * max(abs(theta), 1e-6)
+        moved = known | {f: [(up - down) / (2.0 * h) for up, down in zip(
+            model.values(f, theta + h), model.values(f, theta - h), strict=True)]}
+        total, start = np.zeros(len(r0)), 0
+        for term in chosen:
+            end = start + prod(len(known[g]) for g in term.functions)
+            if f in term.functions:
+                total += sum(x * v for x, v in zip(c[start:end], _columns(model, term, moved), strict=True))
+            start = end
+        return total
 
     functions = functions_of(chosen)
     thetas = np.array([f.theta for f in functions])
@@ -191,21 +290,14 @@ def refine(model: Model, chosen: Set, deadline: float, steps: int = 25) -> tuple
     for _ in range(steps):
         if time.perf_counter() > deadline or now[3] < 1e-15:
             break
-        A, c, r, error = now
-        slopes = []
-        for k in free:
-            h = 1e-6 * max(abs(thetas[k]), 1e-6)
-            shift = np.zeros(len(thetas))
-            shift[k] = h
-            slopes.append((columns_of(model, chosen, thetas + shift)
-                           - columns_of(model, chosen, thetas - shift)) @ c / (2.0 * h))
-        S = project(model.Q, np.column_stack(slopes))
+        A, c, r, error, known = now
+        S = project(model.Q, np.column_stack([slope(k, c, known) for k in free]))
         size = np.linalg.norm(S, axis=0)
         if not np.isfinite(S).all() or not (size > 0).all():
             break
-        both = np.hstack([A / np.linalg.norm(A, axis=0), S / size])
+        both = np.hstack([A, S / size])
         step = np.linalg.lstsq(both, r, rcond=1e-12)[0][A.shape[1]:] / size
-        most = 0.5 * np.abs(thetas[free])
+        most = np.array([model.room(functions[k], thetas[k]) for k in free])
         moved = np.zeros(len(thetas))
         moved[free] = np.clip(step, -most, most)
         for _ in range(5):

@@ -6,7 +6,8 @@ known for all multipliers and functions at once from a few matrix products::
 
     gain = (M' diag(r) G)**2 / ((M**2)' G**2 - sum_q (M' diag(q) G)**2)
 
-for the residual r, the multipliers M, the functions G and an orthonormal basis q of the terms that are there already.
+for the residual r, the multipliers M, the functions G and an orthonormal basis q of the terms that are there already;
+the part of the sum that belongs to the polynomial is the same for all sets of terms, and computed once.
 A beam of sets of terms is refined by Gauss-Newton steps on all parameters and extended until the fit is exact.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from rsrm.compose import snap
 from rsrm.expression import Expression
-from rsrm.mixture_model import Model, Set, Term, columns_of, functions_of, project, refine
+from rsrm.mixture_model import Model, Products, Set, Term, columns_of, deduct, functions_of, project, refine
 from rsrm.primitives import BY_NAME
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit
@@ -30,18 +31,24 @@ MAX_ROWS = 300
 """Rows used by the scan."""
 DEPTH = 4
 """Terms with unknown constants at most."""
-BEAM = (40, 30, 15, 10)
+REFINED = 300
 """Sets of terms that are refined at every depth ..."""
+BEAM = (40, 30, 15, 10)
+"""... as the best of so many proposals of functions, or of so many parents ..."""
 FOLLOWED = (0, 8, 5, 4)
-"""... each of which was proposed among so many extensions of its parent."""
-WITH_PRODUCTS = 2
-"""Sets at every depth to which products of two functions are added."""
+"""... and so many extensions of each."""
+FIRST, ALL = 2, 1000
+"""Sets at every depth to which products of two functions are added, in a quick search and in a thorough one."""
 PRODUCT_SECONDS = 1.5
 """A scan of all products that would take longer is left out: it is one step, and others wait for their turn."""
 WORTH = 0.5
 """Share of the residual that a function has to explain with another multiplier."""
 FEW = 3
 """Terms beside an affine function, which is tried before polynomials of higher degree."""
+PLAINER = 6
+"""Sets of which plainer versions are tried at every depth."""
+WRITTEN = 30
+"""Sets that are written out at every depth at most."""
 SHORT, KEPT = 25, 4
 """Complexity of a sum that ends the search, and how many sums are kept of a number of terms."""
 OUTER = ("exp", "inv", "square", "sqrt", "log", "tanh")
@@ -59,7 +66,8 @@ def _thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
     """Return the terms without those, and without factors of those, that the others can do without."""
     for k, term in enumerate(chosen):
         parts = [()] if len(chosen) > 1 else []
-        parts += [(Term(term.multiplier, (f,)),) for f in term.functions] if len(term.functions) > 1 else []
+        if len(term.functions) > 1 or term.multiplier:
+            parts += [(Term(term.multiplier, tuple(g for g in term.functions if g != f)),) for f in term.functions]
         for part in parts:
             error, fewer = refine(model, chosen[:k] + part + chosen[k + 1:], deadline)
             if error < floor:
@@ -68,50 +76,44 @@ def _thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
 
 
 @np.errstate(all="ignore")
-def _gains(M: np.ndarray, G: np.ndarray, H: np.ndarray, Q: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Return the share of r that every pair of columns ``m*g, m*h`` explains beside Q, float64[columns of M and G]."""
-    gg, hh, gh = (M * M).T @ (G * G), (M * M).T @ (H * H), (M * M).T @ (G * H)
-    size, size2 = gg.copy(), hh.copy()
-    for q in Q.T:
-        left = (M * q[:, None]).T
-        g, h = left @ G, left @ H
-        gg -= g * g
-        hh -= h * h
-        gh -= g * h
+def _gains(products: Products, extra: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Return the share of r that every pair of columns ``m*g, m*h`` explains beside Q and `extra`, float64[M, G]."""
+    M, G, H = products.M, products.G, products.H
+    gg, hh, gh = products.gg.copy(), products.hh.copy(), products.gh.copy()
+    deduct(gg, hh, gh, M, G, H, extra)
     left = (M * r[:, None]).T
     a, b = left @ G, left @ H
     b -= gh / gg * a  # h once g is projected out, too
     hh -= gh / gg * gh
-    gain = np.where(gg > INDEPENDENT * size, a * a / gg, 0.0)
-    return gain + np.where((gg > INDEPENDENT * size) & (hh > INDEPENDENT * size2), b * b / hh, 0.0)
+    gain = np.where(gg > INDEPENDENT * products.size, a * a / gg, 0.0)
+    return gain + np.where((gg > INDEPENDENT * products.size) & (hh > INDEPENDENT * products.size2), b * b / hh, 0.0)
 
 
 @np.errstate(all="ignore")
 def _scan(model: Model, chosen: Set, keep: int, products: bool) -> list[tuple[float, Set]]:
     """Return the best extensions by one term, of different kinds, with the share of the residual they leave."""
-    Q = model.Q
+    extra = np.empty((len(model.target), 0))
     if chosen:
-        A = project(Q, columns_of(model, chosen))
+        A = project(model.Q, columns_of(model, chosen))
         A, R = np.linalg.qr(A / np.linalg.norm(A, axis=0))
-        Q = np.hstack([Q, A[:, np.abs(np.diag(R)) > 1e-9]])
-    r = project(Q, model.target)
+        extra = A[:, np.abs(np.diag(R)) > 1e-9]
+    r = project(extra, project(model.Q, model.target))
     r = r / np.linalg.norm(r)
     found: list[tuple[float, Set]] = []
     for f in functions_of(chosen):  # the same function with another multiplier
         columns = np.column_stack(model.values(f, f.theta))
         columns = columns / np.sqrt(np.mean(columns**2, axis=0))
         slope = columns[:, 1:] if columns.shape[1] > 1 else 0.0 * columns
-        gain = _gains(model.multipliers, columns[:, :1], slope, Q, r)
+        gain = _gains(Products.of(model.multipliers, columns[:, :1], slope, model.Q), extra, r)
         found += [(1.0 - float(g), (*chosen, Term(int(i), (f,)))) for i, g in enumerate(gain[:, 0]) if g > WORTH]
-    gain = _gains(model.multipliers, model.G, model.H, Q, r)
+    gain = _gains(model.with_multipliers, extra, r)
     # Functions that stand alone get places of their own: among so many products one approximates anything.
     for rows, places in ((slice(0, 1), keep // 2), (slice(None), keep)):
         for share, i, j in _best(gain[rows], lambda i, j: (i, model.group[j]), places):
             found.append((share, (*chosen, Term(i, (model.functions[j],)))))
     if products:
         one = model.single
-        M = model.G[:, one] * model.weights[:, None]
-        gain = _gains(M, model.G[:, one], model.H[:, one], Q, r)
+        gain = _gains(model.with_functions, extra, r)
         argument = np.array([model.functions[k].argument for k in one])
         gain[argument[:, None] == argument] = 0.0
         for share, i, j in _best(gain, lambda i, j: tuple(sorted((model.group[one[i]], model.group[one[j]]))), keep):
@@ -197,9 +199,15 @@ def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -
         return
     degree = next(d for d in (3, 2, 1) if d == 1 or part.n_rows > 4 * comb(n + d, d) + 20)
     # A polynomial of degree three leaves little of smooth functions on a narrow range, which anything explains then.
-    passes = [("identity", 1, FEW), ("identity", degree, DEPTH)] if degree > 1 else [("identity", 1, DEPTH)]
-    passes += [(name, degree, FEW) for name in OUTER] if problem.noise == 0 else []
-    for name, d, depth in passes:
+    passes: list[tuple[str, int | None, int, int]] = [("identity", 1, FEW, 1)] if degree > 1 else []
+    passes += [("identity", degree, DEPTH, FIRST)]
+    if problem.noise == 0:
+        passes += [("identity", None, DEPTH, ALL), *((name, degree, FEW, FIRST) for name in OUTER)]
+        passes += [("identity", degree, DEPTH, ALL)]
+    solved = False
+    for name, d, depth, with_products in passes:
+        if solved and with_products == ALL:
+            continue
         target = transformed(part, name)
         if target is None or (name in BY_NAME and name not in ALWAYS and name not in part.library.operators):
             continue
@@ -208,50 +216,57 @@ def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -
         if not model.functions:
             return
         short = False
-        for expression in _search(model, depth, deadline):
+        for expression in _search(model, depth, with_products, deadline):
             found = None if expression is None else presentable(target.lift(expression))
             yield found
+            solved |= found is not None
             short |= found is not None and found.complexity <= SHORT
         if short:
             return
 
 
-def _search(model: Model, most: int, deadline: float) -> Iterator[Expression | None]:
+def _search(model: Model, most: int, with_products: int, deadline: float) -> Iterator[Expression | None]:
     """Yield the sums that converge, fewest terms first: a beam search over sets of terms."""
     problem = model.problem
     exact = problem.noise == 0
     floor = CONVERGED if exact else 1.05 * problem.noise
-    parents: list[Set] = [()]
+    parents: list[tuple[float, Set]] = [(1.0, ())]
     for depth in range(most):
         if model.Q.shape[1] + 4 * (depth + 1) > problem.n_rows - 4:
             return
         proposed: list[tuple[float, Set]] = []
-        for k, parent in enumerate(parents):
+        for k, (error, parent) in enumerate(parents):
             if time.perf_counter() > deadline:
                 return
             keep = BEAM[0] if depth == 0 else FOLLOWED[depth]
             left = min(deadline - time.perf_counter(), PRODUCT_SECONDS)
-            proposed += _scan(model, parent, keep, k < WITH_PRODUCTS and model.seconds_of_products < left)
+            further = _scan(model, parent, keep, k < with_products and model.seconds_of_products < left)
+            proposed += [(share * error**2, chosen) for share, chosen in further]
             yield None
         if depth == 0:  # one function with several multipliers: its parameter alone says little
             proposed += [(share, (term, *(Term(1 + i, term.functions) for i in range(len(model.generators))
                                           if i != term.functions[0].argument)))
                          for share, (term,) in proposed if len(term.functions) == 1 and term.multiplier == 0]
-        refined, found = [], []
-        proposed.sort(key=lambda item: item[0])
-        for _, chosen in proposed:
-            if time.perf_counter() > deadline:
-                return
-            error, chosen = refine(model, chosen, deadline)
-            refined.append((error, chosen))
-            if error < floor:
-                chosen = _thinned(model, chosen, floor, deadline)
-                candidate = presentable(_compose(model, chosen, exact))
-                if candidate is not None:
-                    found.append(candidate)
-                    if candidate.complexity <= SHORT:
-                        break
-            yield None
+        refined, found, written = [], [], 0
+        waiting = [chosen for _, chosen in sorted(proposed, key=lambda item: item[0])[:REFINED]]
+        for plain in (False, True):
+            if plain:
+                best = sorted(refined, key=lambda item: item[0])[:PLAINER]
+                waiting = [] if found else [simple for _, chosen in best for simple in _plainer(model, chosen)]
+            for chosen in waiting:
+                if time.perf_counter() > deadline:
+                    return
+                error, chosen = refine(model, chosen, deadline)
+                refined.append((error, chosen))
+                if error < floor and written < WRITTEN:
+                    written += 1
+                    chosen = _thinned(model, chosen, floor, deadline)
+                    candidate = presentable(_compose(model, chosen, exact))
+                    if candidate is not None:
+                        found.append(candidate)
+                        if candidate.complexity <= SHORT:
+                            break
+                yield None
         found.sort(key=lambda e: e.complexity)
         yield from found[:KEPT]
         if found and (found[0].complexity <= SHORT or not exact):
@@ -259,14 +274,26 @@ def _search(model: Model, most: int, deadline: float) -> Iterator[Expression | N
         parents = _parents(refined, BEAM[min(depth + 1, DEPTH - 1)])
 
 
-def _parents(refined: list[tuple[float, Set]], most: int) -> list[Set]:
-    """Return the sets that are extended: two thirds those of least error, the others plain ones among the rest."""
+def _plainer(model: Model, chosen: Set) -> Iterator[Set]:
+    """Yield the terms with a power in place of one function, which may have come as near to it as rounding allows."""
+    powers = [f for f in model.functions if model.families[f.family].fixed]
+    for k, term in enumerate(chosen):
+        for n, f in enumerate(term.functions):
+            for power in powers if not model.families[f.family].fixed else ():
+                if power.argument == f.argument:
+                    plain = term._replace(functions=term.functions[:n] + (power,) + term.functions[n + 1:])
+                    yield (*chosen[:k], plain, *chosen[k + 1:])
+
+
+def _parents(refined: list[tuple[float, Set]], most: int) -> list[tuple[float, Set]]:
+    """Return the sets to extend, with their errors: two thirds those of least error, the others plain ones."""
     refined.sort(key=lambda item: item[0])
     different, last = [], 0.0
     for error, chosen in refined:
         if error > last * (1.0 + 1e-6):  # equal errors: the same function written in another way
             last = error
-            different.append(chosen)
+            different.append((error, chosen))
     head, rest = different[:2 * most // 3], different[2 * most // 3:]
-    plain = [chosen for chosen in rest if all(t.multiplier == 0 and len(t.functions) == 1 for t in chosen)]
+    plain = [(error, chosen) for error, chosen in rest
+             if all(t.multiplier == 0 and len(t.functions) == 1 for t in chosen)]
     return head + plain[:most - len(head)]

@@ -7,9 +7,13 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from rsrm.evaluate import values
+from rsrm.families import families
 from rsrm.library import Library
+from rsrm.mixture_model import Function, Model, Products, Term, many_powers, refine
 from rsrm.mixtures import _gains, mixtures
 from rsrm.problem import Problem
+from rsrm.terms import Generator
+from rsrm.expression import variable
 
 
 def problem(function, n_variables=2, rows=200, low=0.5, high=3.0, noise=0.0, **library):
@@ -32,12 +36,38 @@ def test_gains_agree_with_least_squares():
     r = rng.normal(size=40)
     r -= Q @ (Q.T @ r)
     r /= np.linalg.norm(r)
-    gains = _gains(M, G, H, Q, r)
+    gains = _gains(Products.of(M, G, H, Q[:, :3]), Q[:, 3:], r)
     for i in range(3):
         for j in range(4):
             A = np.column_stack([Q, M[:, i] * G[:, j], M[:, i] * H[:, j]])
             left = r - A @ np.linalg.lstsq(A, r, rcond=None)[0]
             assert gains[i, j] == pytest.approx(1.0 - left @ left, abs=1e-10)
+
+
+def test_a_base_of_many_powers_holds_roots_and_inverses_of_positive_variables_only():
+    rng = np.random.default_rng(0)
+    library = Library(2)
+    columns = [rng.uniform(0.5, 2.0, 300), rng.uniform(-1.0, 1.0, 300)]
+    base = many_powers([Generator(v, variable(library, i)) for i, v in enumerate(columns)])
+    assert ((0, 2.0), (1, 3.0)) in base.factors and ((0, 0.5), (1, 1.0)) in base.factors
+    assert all(p in (1.0, 2.0, 3.0, 4.0, 5.0) or i == 0 for f in base.factors for i, p in f)
+    assert len(base.factors) == base.values.shape[1] <= 300 // 5
+    for f, v in zip(base.factors, base.values.T, strict=True):
+        np.testing.assert_allclose(v, np.prod([columns[i] ** p for i, p in f], axis=0), rtol=1e-12)
+
+
+def test_a_shift_crosses_zero_on_its_way_to_the_least_error():
+    given = problem(lambda a, b: b * np.sqrt(a**2 + 0.26))
+    model = Model(given, 2, time.perf_counter() + 30)
+    roots = next(k for k, family in enumerate(model.families) if family.name == "sqrt2")
+    chosen = (Term(2, (Function(roots, 0, -0.1),)),)
+    error, after = refine(model, chosen, time.perf_counter() + 30)
+    assert error < 1e-12 and after[0].functions[0].theta == pytest.approx(0.26, rel=1e-6)
+
+
+def test_absolute_values_without_a_shift_are_tried_where_the_sign_changes():
+    family = next(f for f in families(Library(1)) if f.name == "abs")
+    assert 0.0 in family.grid(np.linspace(-1.0, 2.0, 30)) and 0.0 not in family.grid(np.linspace(1.0, 2.0, 30))
 
 
 @pytest.mark.parametrize(("function", "inner", "longest"), [
@@ -47,6 +77,8 @@ def test_gains_agree_with_least_squares():
     (lambda a, b: np.sin(1.5 * a) + np.sin(0.45 * b**2), (1.5, 0.45), 20),
     (lambda a, b: np.exp(-0.3 * a * np.sin(1.7 * b) + 0.2 * b), (1.7,), 20),
     (lambda a, b: (a * np.tanh(1.3 * b) + np.sin(0.7 * a)) ** 2, (1.3, 0.7), 30),
+    (lambda a, b: 5 * a**3 * b - np.sqrt(a**2 + 4) * np.tanh(6 * b), (4.0, 6.0), 30),
+    (lambda a, b: 0.9 * a**2 * b**3 + a**2 * np.sin(1.3 * b) + 0.9 * np.exp(-0.31 * a), (1.3, 0.31), 45),
 ])
 def test_inner_constants_are_found(function, inner, longest):
     given = problem(function)
