@@ -25,7 +25,10 @@ def __getattr__(name: str):
     if name in _PUBLIC:
         from importlib import import_module
 
-        return getattr(import_module(_PUBLIC[name]), name)
+        from rsrm._collector import young_only
+
+        with young_only():
+            return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'rsrm' has no attribute {name!r}")
 
 

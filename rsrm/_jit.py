@@ -19,6 +19,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import _FunctionCompiler
 from numba.core.registry import CPUDispatcher
 
+from rsrm._collector import young_only
 from rsrm._cache import KernelCache
 
 FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
@@ -44,10 +45,13 @@ class _Symbols:
 
         Code that calls a symbol that is missing cannot even be loaded.
         """
-        while cls.waiting:
-            symbol, function = cls.waiting.pop(0)
-            function.compile()
-            binding.add_symbol(symbol, function.address)
+        if not cls.waiting:
+            return
+        with young_only():
+            while cls.waiting:
+                symbol, function = cls.waiting.pop(0)
+                function.compile()
+                binding.add_symbol(symbol, function.address)
 
 
 class _Flags(compiler.Flags):

@@ -22,6 +22,8 @@ from rsrm.primitives import BY_NAME, BY_OPCODE, OP_ADD, OP_DIV, OP_MUL, OP_POW, 
 
 ROWS = 32
 """Rows on which values are compared."""
+LANES = 8
+"""Rows come in multiples of what one vector instruction holds; some stand twice where there are not as many."""
 CHUNK = 60_000
 """Candidates a compiled call looks at between two looks at the clock."""
 COSTS = {"sqrt": 2, "cube": 2, "exp": 2, "log": 2, "sin": 2, "cos": 2, "abs": 2, "tan": 3, "asin": 3, "acos": 3,
@@ -93,7 +95,7 @@ class Bank:
         rng : numpy.random.Generator
             Chooses the rows, and the sample of a level that does not fit.
         n_rows : int
-            S.
+            S; less, but a multiple of 8, where X has fewer rows.
 
         Raises
         ------
@@ -105,6 +107,7 @@ class Bank:
             raise ValueError(f"X: expected shape ({library.n_variables}, rows), got {X.shape}")
         if max_entries < 1:
             raise ValueError(f"max_entries: at least 1 is needed, got {max_entries}")
+        n_rows = min(n_rows, LANES * -(-X.shape[1] // LANES))
         rows = choose_rows(X, n_rows, rng)
         bank = cls(library, np.ascontiguousarray(X[:, rows]), rows, new_store(max_entries, n_rows))
         if leaves is None:

@@ -21,7 +21,6 @@ from rsrm.bank_stages import bank_candidates
 from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
-from rsrm.guest import guest
 from rsrm.mixtures import mixtures, more_mixtures
 from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.periodic import periodic
@@ -80,7 +79,11 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     """
     play = partial(islands, problem, limits=limits, deadline=deadline, rng=rng, count=count, n_islands=n_islands,
                    n_jobs=n_jobs)
-    guests = {} if agent is None else {"agent": guest(problem, agent, limits, deadline, rng, count)}
+    guests: dict[str, Iterator] = {}
+    if agent is not None:
+        from rsrm.guest import guest  # loads gymnasium
+
+        guests["agent"] = guest(problem, agent, limits, deadline, rng, count)
     for name, source in guests.items():  # whoever brings an agent wants to see it play, however short the search
         yield name, _turn(source)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])

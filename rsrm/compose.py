@@ -25,6 +25,10 @@ def _same(a: float, b: float) -> bool:
     return abs(a - b) <= EXACT * max(abs(a), abs(b))
 
 
+UNITS = np.array([1.0, np.pi, 1.0 / np.pi, np.pi * np.pi, 1.0 / (np.pi * np.pi)])
+"""What simple numbers are multiples of."""
+
+
 def snap(value: float, tol: float, max_denominator: int = 12) -> float:
     """Return the nearest simple number within relative `tol` of `value`, or `value` itself.
 
@@ -33,15 +37,16 @@ def snap(value: float, tol: float, max_denominator: int = 12) -> float:
     """
     if not np.isfinite(value) or value == 0.0:
         return float(value)
-    for unit in (1.0, np.pi, 1.0 / np.pi, np.pi * np.pi, 1.0 / (np.pi * np.pi)):
-        ratio = value / unit
-        if abs(ratio) * max_denominator * tol > 1.0:
-            continue
-        for q in range(1, max_denominator + 1):
-            p = round(ratio * q)
-            if p != 0 and abs(ratio * q - p) <= tol * abs(p) and 20.0 * tol * abs(p) * q < 1.0:
-                return float(p / q * unit)
-    return float(value)
+    q = np.arange(1, max_denominator + 1)
+    ratio = value / UNITS[:, None]
+    p = np.rint(ratio * q)
+    size = np.abs(p)
+    good = (np.abs(ratio) * max_denominator * tol <= 1.0) & (size > 0.0)
+    good &= (np.abs(ratio * q - p) <= tol * size) & (20.0 * tol * size * q < 1.0)
+    if not good.any():
+        return float(value)
+    unit, k = divmod(int(good.argmax()), max_denominator)
+    return float(p[unit, k] / q[k] * UNITS[unit])
 
 
 def fraction(value: float, max_denominator: int = 12, tol: float = 1e-9) -> tuple[int, int] | None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from itertools import combinations, product as cartesian
 from typing import NamedTuple
 
-import networkx as nx
 import numpy as np
 
 from rsrm.closing import column
@@ -112,6 +111,8 @@ def split(problem: Problem, target: Target, deadline: float = np.inf) -> Split |
                 best = (error, blocks, values)
     if best is None:
         return None
+    import networkx as nx  # takes longer to load than most laws to find
+
     error, blocks, values = best
     graph = nx.empty_graph(n)
     used: list[tuple[int, int]] = []

@@ -6,6 +6,7 @@ offset, ``log(c + f)`` and ``1/(c + f)`` no factor.
 """
 
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from rsrm.library import Library
@@ -101,10 +102,18 @@ class _Builder:
         ]
 
 
-def _sorted(found) -> list[Skeleton]:
-    """Return the skeletons by rising cost, each once."""
-    unique = {s.tokens: s for s in found if s is not None and len(s.kinds) <= MAX_CONSTANTS}
-    return sorted(unique.values(), key=lambda s: (s.cost, s.tokens))
+def _sorted(found, variables: int = 0, most: int | None = None) -> list[Skeleton]:
+    """Return the skeletons in which all of a bit set of variables occur by rising cost, each once, `most` of them."""
+    def cheapest():
+        return sorted(unique.values(), key=lambda s: (s.cost, s.tokens))[:most]
+
+    unique: dict[tuple, Skeleton] = {}
+    for s in found:
+        if s is not None and len(s.kinds) <= MAX_CONSTANTS and s.variables & variables == variables:
+            unique[s.tokens] = s
+            if most is not None and len(unique) > 2 * most:  # most are too long to be kept
+                unique = {s.tokens: s for s in cheapest()}
+    return cheapest()
 
 
 def enumerate_skeletons(library: Library, tier: int) -> tuple[Skeleton, ...]:
@@ -156,7 +165,6 @@ def _enumerated(library: Library, tier: int) -> tuple[Skeleton, ...]:
             pool = [*second, *pairs]
         else:
             parts = [f for f in (*second, *pairs, *_sorted(combined)) if f.cost <= (14.0 if n == 1 else 11.0)]
-            pool = [s for f in parts for g in (*powers, *few[:30]) for s in b.joined(g, f)]
-            pool += [s for f in (*pairs, *_sorted(combined)) for s in b.functions(f)]
-    whole = (1 << n) - 1
-    return tuple(s for s in _sorted(pool) if s.variables == whole)[:MOST[tier]]
+            pool = chain((s for f in parts for g in (*powers, *few[:30]) for s in b.joined(g, f)),
+                         (s for f in (*pairs, *_sorted(combined)) for s in b.functions(f)))
+    return tuple(_sorted(pool, (1 << n) - 1, MOST[tier]))

@@ -12,14 +12,17 @@ Three steps (Xu, Liu & Sun, ICLR 2024, section 3.3, with a test before the promo
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import Expression, subtree_end
 from rsrm.library import MAX_BODY, PARAM0, Library
 from rsrm.problem import Problem
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 PATIENCE = 3
 """Rounds without being part of an improvement after which an operator is demoted."""
@@ -41,12 +44,14 @@ def subtrees(expression: Expression) -> list[Expression]:
     return found
 
 
-def sharing_graph(expressions: list[Expression]) -> nx.DiGraph:
+def sharing_graph(expressions: list[Expression]) -> "nx.DiGraph":
     """Return the graph of shared sub-expressions.
 
     Nodes are expressions (hashable by value) with the attribute ``support``, the number of `expressions` that contain
     them; edges go to the arguments, with the attribute ``position`` (0 or 1).
     """
+    import networkx as nx  # takes longer to load than most laws to find
+
     graph = nx.DiGraph()
     for expression in expressions:
         parts = subtrees(expression)
@@ -63,7 +68,7 @@ def sharing_graph(expressions: list[Expression]) -> nx.DiGraph:
     return graph
 
 
-def fragments(graph: nx.DiGraph, max_complexity: int = MAX_FRAGMENT) -> list[Expression]:
+def fragments(graph: "nx.DiGraph", max_complexity: int = MAX_FRAGMENT) -> list[Expression]:
     """Return the sub-trees of a graph that may be promoted, best supported first: no leaves, no numbers only."""
     found = []
     for part, data in graph.nodes(data=True):

@@ -1,6 +1,5 @@
 """Compilation of all kernels of a search before its clock starts, once per machine and state of the sources."""
 
-import gc
 import sys
 import time
 
@@ -8,6 +7,7 @@ import numpy as np
 from numba.core import config, event
 
 from rsrm._cache import is_complete, set_complete
+from rsrm._collector import young_only
 from rsrm.agents.island import Island
 from rsrm.agents.mcts import clear, new_tree
 from rsrm.agents.qlearning import learn_path
@@ -27,8 +27,6 @@ from rsrm.subtree import subtrees
 
 EVALUATIONS = 30
 """Expressions scored by each agent; one would do."""
-YOUNG = 10_000
-"""Objects made between two looks for garbage among the youngest."""
 COMPLETED = 5000
 """Evaluations after which a population has been asked for completions."""
 
@@ -64,19 +62,12 @@ def compile_kernels() -> float:
     began = time.perf_counter()
     notice = _Notice()
     problem = _small_problem()
-    thresholds = gc.get_threshold()
-    # A compiler makes millions of objects that live: looking through the old ones is a seventh of its time. The young
-    # ones are looked through all the same, which saves a third of the memory.
-    gc.set_threshold(YOUNG, 10, 1_000_000)
-    try:
-        with event.install_listener("numba:compile", notice):
-            for notice.step, step in (("evaluator", _evaluator), ("constants", _constants),
-                                      ("skeletons", _skeletons), ("bank", _bank),
-                                      ("matching", _matching), ("genetic refinement", _genetic),
-                                      ("tree search", _tree)):
-                step(problem)
-    finally:
-        gc.set_threshold(*thresholds)
+    with young_only(), event.install_listener("numba:compile", notice):
+        for notice.step, step in (("evaluator", _evaluator), ("constants", _constants),
+                                  ("skeletons", _skeletons), ("bank", _bank),
+                                  ("matching", _matching), ("genetic refinement", _genetic),
+                                  ("tree search", _tree)):
+            step(problem)
     set_complete()
     seconds = time.perf_counter() - began
     if notice.said:
