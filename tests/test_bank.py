@@ -80,6 +80,13 @@ def test_find_add_capacity_pickle_and_errors():
         Bank.enumerate(X, lib, max_entries=0, rng=np.random.default_rng(0))
 
 
+@pytest.mark.parametrize(("rows", "kept"), [(20, 24), (24, 24), (33, 32)])
+def test_few_rows_take_less_room(rows, kept):
+    X = np.random.default_rng(0).uniform(1.0, 2.0, (1, rows))
+    bank = Bank.enumerate(X, Library(1), max_entries=50, rng=np.random.default_rng(0))
+    assert bank.values.shape[1] == kept and len(set(bank.rows)) == min(rows, 32)
+
+
 def test_given_leaves_are_built_upon():
     rng = np.random.default_rng(0)
     X = rng.uniform(1, 2, (3, 40))

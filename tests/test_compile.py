@@ -1,5 +1,6 @@
 """Compiled code: where it is kept, when it is made, and that the clock of a search leaves it out."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -11,10 +12,26 @@ import pytest
 from numba.core import event
 
 from rsrm import RSRM, _cache
+from rsrm._collector import young_only
 from rsrm._jit import njit
 from rsrm.warmup import compile_kernels
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.nojit
+def test_the_garbage_collector_is_left_as_it_was():
+    before = gc.get_threshold()
+    with pytest.raises(RuntimeError), young_only():
+        assert gc.get_threshold()[2] > 10 * before[2]
+        raise RuntimeError
+    assert gc.get_threshold() == before
+    gc.set_threshold(0)
+    try:
+        with young_only():
+            assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*before)
 
 
 @pytest.mark.nojit

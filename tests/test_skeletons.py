@@ -11,7 +11,7 @@ from rsrm.expression import Expression
 from rsrm.library import Library
 from rsrm.problem import Problem
 from rsrm.skeleton_fit import batch, fit_batch, more_skeletons, skeletons
-from rsrm.skeletons import MAX_CONSTANTS, enumerate_skeletons
+from rsrm.skeletons import MAX_CONSTANTS, _sorted, enumerate_skeletons
 
 
 @pytest.mark.parametrize("n_variables", [1, 2, 3])
@@ -28,6 +28,13 @@ def test_skeletons_are_complete_expressions_of_all_variables(n_variables, tier):
         used = set(e.tokens.tolist())
         assert set(range(n_variables)) <= used <= allowed | set(range(n_variables))
         assert len(s.kinds) <= MAX_CONSTANTS
+
+
+def test_the_cheapest_are_kept_while_they_are_made():
+    every = enumerate_skeletons(Library(1), 1)
+    rng = np.random.default_rng(0)
+    shuffled = [every[k] for k in rng.permutation(np.repeat(np.arange(len(every)), 3))]
+    assert _sorted(shuffled, 1, 20) == list(every[:20])
 
 
 def test_no_skeletons_without_constants_or_over_many_variables():
