@@ -12,8 +12,8 @@ YOUNG = 10_000
 def young_only() -> Iterator[None]:
     """Look for garbage among young objects only.
 
-    Importing and compiling make hundreds of thousands of objects that live: looking through the old ones again and
-    again is a fifth of the time of a first fit. The young ones are looked through all the same, which saves memory.
+    Importing and compiling make hundreds of thousands of objects that live, and looking through the old ones again and
+    again takes long. The young ones are looked through all the same, which saves memory.
     """
     thresholds = gc.get_threshold()
     if thresholds[0] == 0:  # switched off by the user

@@ -19,8 +19,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import _FunctionCompiler
 from numba.core.registry import CPUDispatcher
 
-from rsrm._collector import young_only
 from rsrm._cache import KernelCache
+from rsrm._collector import young_only
 
 FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
 UNUSED_PASSES = {
@@ -45,8 +45,6 @@ class _Symbols:
 
         Code that calls a symbol that is missing cannot even be loaded.
         """
-        if not cls.waiting:
-            return
         with young_only():
             while cls.waiting:
                 symbol, function = cls.waiting.pop(0)

@@ -7,7 +7,7 @@ the functions are moved, by Gauss-Newton steps; :mod:`rsrm.mixtures` chooses the
 import time
 from functools import cached_property
 from itertools import combinations
-from math import comb, prod
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,8 @@ import numpy as np
 from rsrm.compose import linear, product
 from rsrm.families import families
 from rsrm.problem import Problem
-from rsrm.terms import Generator, Terms, monomials, variable_generators
+from rsrm.terms import Generator, many_powers, monomials, variable_generators
 
-ROWS_PER_COLUMN = 5
-"""Rows for each column of the largest base."""
 PAIRED = 1000
 """Functions, but for those without parameters, of which all products are looked at."""
 FLOPS = 6e10
@@ -81,23 +79,6 @@ def deduct(gg, hh, gh, M, G, H, Q) -> None:
         gg -= g * g
         hh -= h * h
         gh -= g * h
-
-
-def many_powers(generators: list[Generator]) -> Terms:
-    """Return polynomials of up to degree five, and roots and inverses of positive variables, alone and times another.
-
-    There are `ROWS_PER_COLUMN` rows or more for each.
-    """
-    n, rows = len(generators), len(generators[0].values)
-    most = rows // ROWS_PER_COLUMN
-    base = monomials(generators, max(d for d in range(1, 6) if d == 1 or comb(n + d, d) <= most))
-    factors = list(base.factors)
-    positive = [i for i, g in enumerate(generators) if g.values.min() > 0]
-    factors += [((i, p),) for i in positive for p in (0.5, -1.0)]
-    factors += [tuple(sorted(((i, p), (j, 1.0)))) for i in positive for p in (0.5, -1.0) for j in range(n) if j != i]
-    factors = factors[:max(most, len(base.factors))]
-    columns = [np.prod([generators[i].values ** p for i, p in f], axis=0) for f in factors[len(base.factors):]]
-    return Terms(np.column_stack([base.values, *columns]), factors, list(generators))
 
 
 class Model:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,10 @@ import numpy as np
 from rsrm.compose import constant, fraction, linear, product
 from rsrm.expression import Expression, apply, variable
 from rsrm.problem import Problem
+
+
+ROWS_PER_TERM = 5
+"""Rows for each of many powers."""
 
 
 class Generator(NamedTuple):
@@ -72,6 +77,23 @@ def monomials(generators: Sequence[Generator], degree: int, limit: int = 10**6) 
             columns.append(known[c])
             factors.append(tuple((g, float(c.count(g))) for g in sorted(set(c))))
     return Terms(np.column_stack(columns), factors, list(generators))
+
+
+def many_powers(generators: list[Generator]) -> Terms:
+    """Return polynomials of up to degree five, and roots and inverses of positive variables, alone and times another.
+
+    There are `ROWS_PER_TERM` rows or more for each.
+    """
+    n, rows = len(generators), len(generators[0].values)
+    most = rows // ROWS_PER_TERM
+    base = monomials(generators, max(d for d in range(1, 6) if d == 1 or comb(n + d, d) <= most))
+    factors = list(base.factors)
+    positive = [i for i, g in enumerate(generators) if g.values.min() > 0]
+    factors += [((i, p),) for i in positive for p in (0.5, -1.0)]
+    factors += [tuple(sorted(((i, p), (j, 1.0)))) for i in positive for p in (0.5, -1.0) for j in range(n) if j != i]
+    factors = factors[:max(most, len(base.factors))]
+    columns = [np.prod([generators[i].values ** p for i, p in f], axis=0) for f in factors[len(base.factors):]]
+    return Terms(np.column_stack([base.values, *columns]), factors, list(generators))
 
 
 def degrees(terms: Terms) -> np.ndarray:

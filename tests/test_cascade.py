@@ -9,8 +9,10 @@ import pytest
 
 from rsrm import cascade
 from rsrm.columns import narrowed
+from rsrm.evaluate import values
 from rsrm.expression import variable
 from rsrm.library import Library
+from rsrm.noise import noise_level
 from rsrm.problem import Problem
 from rsrm.search import Options, search
 
@@ -74,3 +76,20 @@ def test_of_many_columns_the_search_looks_at_those_that_matter():
     *_, state = search(problem, Options(max_time=30.0, seed=0))
     assert state.best.nrmse < 1e-9
     assert set(state.best.expression.tokens) & set(range(40)) == {3, 17, 31}
+
+
+def test_a_fast_wave_is_not_left_to_the_stages_for_noise():
+    X = np.random.default_rng(0).uniform(0.5, 10.0, (300, 2))
+    y = 0.2 * np.sqrt(X[:, 0]) * np.sin(9.8 * X[:, 1]) + 0.9 * X[:, 1] + 2.2 * X[:, 0]
+    exact = Problem(np.ascontiguousarray(X.T), y, Library(2))
+    assert noise_level(exact, np.random.default_rng(0)).certain
+    names = []
+    for name, source in cascade.stages(exact, LIMITS, perf_counter() + 60.0, np.random.default_rng(0), lambda n: None,
+                                       lambda: 1.0):
+        names.append(name)
+        for e in source:
+            if e is not None and name == "mixtures":
+                v, ok = values(e, X)
+                if ok and np.abs(v - y).max() < 1e-9:
+                    return
+        assert "islands" not in names, "found late"

@@ -100,6 +100,25 @@ def test_short_forms():
     assert compose.power(variable(Library(1, ("mul", "square")), 0), 4.0).length == 3
 
 
+def test_snap_agrees_with_a_search_one_by_one():
+    def naive(value, tol):
+        for unit in (1.0, np.pi, 1.0 / np.pi, np.pi**2, 1.0 / np.pi**2):
+            for q in range(1, 13):
+                p = round(value / unit * q)
+                if (p and abs(value / unit) * 12 * tol <= 1.0 and abs(value / unit * q - p) <= tol * abs(p)
+                        and 20.0 * tol * abs(p) * q < 1.0):
+                    return p / q * unit
+        return value
+
+    rng = np.random.default_rng(0)
+    for _ in range(3000):
+        unit = rng.choice([1.0, np.pi, 1.0 / np.pi, np.pi**2, 1.0 / np.pi**2, 1.2345])
+        off = 1.0 + rng.choice([0.0, 1e-9, 1e-6, 1e-3]) * rng.normal()
+        value = float(rng.choice([-1.0, 1.0]) * rng.integers(1, 60) / rng.integers(1, 14) * unit * off)
+        tol = 10.0 ** -int(rng.integers(1, 11))
+        assert compose.snap(value, tol) == pytest.approx(naive(value, tol), rel=1e-15)
+
+
 def test_snap_finds_simple_numbers_and_leaves_others_alone():
     assert compose.snap(2.0000000001, 1e-9) == 2.0
     assert compose.snap(1 / 3 + 1e-12, 1e-9) == 1 / 3

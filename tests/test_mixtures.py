@@ -7,13 +7,13 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from rsrm.evaluate import values
+from rsrm.expression import variable
 from rsrm.families import families
 from rsrm.library import Library
-from rsrm.mixture_model import Function, Model, Products, Term, many_powers, refine
-from rsrm.mixtures import _gains, mixtures
+from rsrm.mixture_model import Function, Model, Products, Term, refine
+from rsrm.mixtures import _gains, _thinned, mixtures
 from rsrm.problem import Problem
-from rsrm.terms import Generator
-from rsrm.expression import variable
+from rsrm.terms import Generator, many_powers
 
 
 def problem(function, n_variables=2, rows=200, low=0.5, high=3.0, noise=0.0, **library):
@@ -105,6 +105,34 @@ def test_constants_of_few_terms_are_found(function, n, inner):
     assert np.max(np.abs(values(f, given.X.T)[0] - given.y)) < 1e-7 * np.ptp(given.y)
     for theta in inner:
         assert np.min(np.abs(np.abs(f.constants) - abs(theta))) < 1e-6
+
+
+def test_a_wave_of_many_periods_is_found():
+    f = found(problem(lambda a, b: 0.2 * np.sqrt(a) * np.sin(9.8 * b) + 0.9 * b + 2.2 * a, rows=300, high=10.0))
+    assert f is not None and np.abs(f.constants - 9.8).min() < 1e-6
+
+
+def test_powers_that_a_slow_wave_imitates_are_found():
+    given = problem(lambda a, b, c: 7.4 * c**3 - 8 * a**2 * b**2 - 2.6 * np.sqrt(a) * np.sin(0.5 * b), 3, 100, 0.1)
+    f = found(given)
+    assert f is not None and f.complexity <= 40
+    far = np.random.default_rng(1).uniform(3.0, 5.0, (3, 50))
+    a, b, c = far
+    np.testing.assert_allclose(values(f, far.T)[0], 7.4 * c**3 - 8 * a**2 * b**2 - 2.6 * np.sqrt(a) * np.sin(0.5 * b),
+                               rtol=1e-6)
+
+
+def test_a_factor_that_is_one_everywhere_is_dropped_and_the_multiplier_kept():
+    given = problem(lambda a, b: a * np.tanh(1.3 * b) + 2 * b)
+    model = Model(given, 1, time.perf_counter() + 30)
+    name = next(k for k, family in enumerate(model.families) if family.name == "tanh")
+    by_a = next(i for i in range(model.multipliers.shape[1]) if np.ptp(model.multipliers[:, i] / given.X[0]) < 1e-9)
+    b, saturated = Function(name, 1, 1.3), Function(name, 0, 150.0)
+    for chosen in ((Term(by_a, (b, saturated)),), (Term(by_a, (b,)), Term(0, (saturated,)))):
+        (left,) = _thinned(model, chosen, 1e-9, time.perf_counter() + 30)
+        assert left.multiplier == by_a
+        (f,) = left.functions
+        assert f.argument == 1 and f.theta == pytest.approx(1.3)
 
 
 def test_a_function_of_two_terms_has_one_constant():
