@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.compose import linear, outer, product
+from rsrm.compose import constant, linear, outer, product
 from rsrm.expression import Expression
 
 
@@ -17,9 +17,11 @@ class Family(NamedTuple):
     grid: Callable[[np.ndarray], np.ndarray]
     build: Callable[[Expression, float], list[Expression | None]]
     sums: bool  # whether sums of variables are tried as arguments
+    magnitudes: bool = False  # whether absolute values of variables are tried as arguments
     unscaled: Callable[[np.ndarray, float], list[np.ndarray]] | None = None  # what `build` writes, where it differs
     fixed: bool = False  # whether only the members of the grid are meant
     shift: float = 0.0  # power of u to which theta is added, where u**shift + theta must keep its sign
+    crosses: bool = False  # whether theta may change its sign: near zero g is a constant plus a multiple of a function
 
     def plain(self, u: np.ndarray, theta: float) -> list[np.ndarray]:
         """Return the values of what :attr:`build` writes; :attr:`values` may be a multiple that stays in range."""
@@ -28,7 +30,8 @@ class Family(NamedTuple):
     def room(self, u: np.ndarray, theta: float) -> float:
         """Return how far theta may be moved by one step."""
         to_the_pole = np.abs(u**self.shift + theta).min() if self.shift else 0.0
-        return 0.5 * max(abs(theta), float(to_the_pole))
+        least = np.abs(self.grid(u)).min() if self.crosses else 0.0
+        return max(0.5 * abs(theta), 0.5 * float(to_the_pole), float(least))
 
 
 def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.ndarray:
@@ -80,11 +83,16 @@ def families(library) -> list[Family]:
                             lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True))
     if "exp" in names:
         found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
-                            lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))], False,
-                            lambda u, k: [np.exp(k * u)]))
+                            lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))],
+                            False, True, lambda u, k: [np.exp(k * u)], crosses=True))
+        found.append(Family("arrhenius", lambda u, k: [np.exp(k * (1 / u - (1 / (u.min() if k > 0 else u.max()))))],
+                            lambda u: _rates(1 / u, 0.05, 60.0, 24, True) if u.min() > 0 else np.empty(0),
+                            lambda e, k: [call("exp", product(library, [(e, -1.0)], k))], False,
+                            unscaled=lambda u, k: [np.exp(k / u)], crosses=True))
         found.append(Family("gauss", lambda u, k: [np.exp(k * (u * u - ((u * u).max() if k > 0 else (u * u).min())))],
                             lambda u: _rates(u * u, 0.2, 60.0, 24, True),
-                            lambda e, k: [call("exp", scaled(square(e), k))], False, lambda u, k: [np.exp(k * u * u)]))
+                            lambda e, k: [call("exp", scaled(square(e), k))], False,
+                            unscaled=lambda u, k: [np.exp(k * u * u)], crosses=True))
         found.append(Family("logistic", lambda u, a: [1.0 / (1.0 + a * np.exp(-u))],
                             _midpoints,
                             lambda e, a: [power(linear(library, [(a, call("exp", scaled(e, -1.0)))], 1.0), -1.0)],
@@ -97,14 +105,16 @@ def families(library) -> list[Family]:
                             lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False, shift=p))
     if {"exp", "log"} <= names or "pow" in names:
         found.append(Family("power", lambda u, p: [(u / u[0]) ** p], _exponents,
-                            lambda e, p: [power(e, p)], False, lambda u, p: [u**p]))
+                            lambda e, p: [power(e, p)], False, True, lambda u, p: [u**p], crosses=True))
+    found.append(Family("line", lambda u, _: [u, np.ones(len(u))], lambda u: np.ones(1),
+                        lambda e, _: [e, constant(library, 1.0)], False, fixed=True))
     found.append(Family("monomial", lambda u, p: [u**p], _simple_exponents, lambda e, p: [power(e, p)], False,
                         fixed=True))
     if "log" in names:
         found.append(Family("log2", lambda u, c: [np.log(u * u + c)], lambda u: _right(u * u),
                             lambda e, c: [call("log", shifted(square(e), c))], False, shift=2.0))
         found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))],
-                            False, shift=1.0))
+                            False, True, shift=1.0))
     if "sqrt" in names:
         found.append(Family("sqrt2", lambda u, c: [np.sqrt(u * u + c)], lambda u: _right(u * u),
                             lambda e, c: [call("sqrt", shifted(square(e), c))], False, shift=2.0))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.compose import linear, product
+from rsrm.compose import linear, outer, product
 from rsrm.families import families
 from rsrm.problem import Problem
 from rsrm.terms import Generator, many_powers, monomials, variable_generators
@@ -104,7 +104,7 @@ class Model:
         spread = (problem.y - np.average(problem.y, weights=self.weights**2)) * self.weights
         self.target = problem.y * self.weights / np.linalg.norm(spread)
         self._multipliers()
-        self.arguments = [(g, True) for g in self.generators]  # argument, whether it is a single variable
+        self.arguments = [(g, "variable") for g in self.generators]
         self._compound_arguments(problem.library)
         self.families = families(problem.library)
         self._tabulate(deadline)
@@ -126,7 +126,7 @@ class Model:
         return np.prod([self.generators[i].values ** p for i, p in factors], axis=0) * np.ones(self.problem.n_rows)
 
     def _compound_arguments(self, library) -> None:
-        """Add sums of two and three variables, and squares, as arguments of waves and steps."""
+        """Add sums of two and three variables, and squares, and absolute values of variables of both signs."""
         generators, n = self.generators, len(self.generators)
         for size in (2, 3) if n <= 6 else ():
             for chosen in combinations(generators, size):
@@ -134,20 +134,24 @@ class Model:
                     e = linear(library, [(s, g.expression) for s, g in zip(signs, chosen, strict=True)])
                     v = sum(s * g.values for s, g in zip(signs, chosen, strict=True))
                     if e is not None and np.ptp(v) > 0:
-                        self.arguments.append((Generator(v, e), False))
+                        self.arguments.append((Generator(v, e), "sum"))
         for g in generators if n <= 3 else ():
             square = product(library, [(g.expression, 2.0)])
             if square is not None:
-                self.arguments.append((Generator(g.values**2, square), False))
+                self.arguments.append((Generator(g.values**2, square), "sum"))
+        for g in generators if "abs" in library.operators else ():
+            if g.values.min() < 0.0 < g.values.max():
+                self.arguments.append((Generator(np.abs(g.values), outer("abs", g.expression)), "magnitude"))
 
     @np.errstate(all="ignore")
     def _tabulate(self, deadline) -> None:
         """Tabulate g(u; theta) and, beside it, dg/dtheta, or the cosine of a sine."""
         self.functions: list[Function] = []
         first, second, groups = [], [], {}
-        for k, (argument, single) in enumerate(self.arguments):
+        for k, (argument, kind) in enumerate(self.arguments):
             for f, family in enumerate(self.families):
-                if time.perf_counter() > deadline or not (single or family.sums):
+                suits = {"variable": True, "sum": family.sums, "magnitude": family.magnitudes}[kind]
+                if time.perf_counter() > deadline or not suits:
                     continue
                 for theta in family.grid(argument.values)[::1 if family.sums or family.fixed else 2]:
                     g, *other = family.values(argument.values, theta)
@@ -166,7 +170,7 @@ class Model:
             return
         self.G, self.H = np.column_stack(first), np.column_stack(second)
         self.group = np.array([groups[f.family, f.argument] for f in self.functions])
-        self.single = np.flatnonzero([self.arguments[f.argument][1] for f in self.functions])
+        self.single = np.flatnonzero([self.arguments[f.argument][1] == "variable" for f in self.functions])
         if len(self.single) > PAIRED:
             fixed = np.array([self.families[f.family].fixed for f in self.functions])[self.single]
             nth = -(-int((~fixed).sum()) // PAIRED)

@@ -147,13 +147,13 @@ def _compose(model: Model, chosen: Set, exact: bool) -> Expression | None:
             theta = snap(f.theta, 1e-7 if exact else 1e-2 * problem.noise)
             with np.errstate(all="ignore"):
                 values = family.plain(argument.values, theta)
-            members = []
+            members: list[tuple[tuple, np.ndarray]] = []
             for v, e in zip(values, family.build(argument.expression, theta), strict=True):
                 if e is None or not np.isfinite(v).all():
                     return None
                 generators.append(Generator(v, e))
-                members.append((len(generators) - 1, v))
-            parts = [((*fs, (g, 1.0)), v * w) for fs, v in parts for g, w in members]
+                members.append((() if (v == 1.0).all() else ((len(generators) - 1, 1.0),), v))
+            parts = [((*fs, *g), v * w) for fs, v in parts for g, w in members]
         for fs, v in parts:
             factors.append(tuple(sorted(fs)))
             columns.append(v[:, None])
