@@ -122,6 +122,48 @@ def test_powers_that_a_slow_wave_imitates_are_found():
                                rtol=1e-6)
 
 
+@pytest.mark.parametrize("function", [
+    lambda a, b: 1.7 * a * np.exp(-1.3 * np.abs(a)) + 0.4 * b**2,
+    lambda a, b: 0.8 * np.log(np.abs(b) + 1.6) - 0.3 * a**3,
+    lambda a, b: 2.1 * np.abs(a) ** 1.3 + 0.7 * b,
+])
+def test_functions_of_absolute_values_are_found(function):
+    f = found(problem(function, low=-3.0))
+    far = np.random.default_rng(1).uniform(-6.0, 6.0, (2, 50))
+    assert f is not None
+    np.testing.assert_allclose(values(f, far.T)[0], function(*far), rtol=1e-6, atol=1e-9)
+
+
+def test_an_exponential_of_the_inverse_is_found():
+    f = found(problem(lambda a, b: 3.1 * np.sqrt(a) * np.exp(-2.7 / b) + 0.6 * a))
+    assert f is not None and np.abs(np.abs(f.constants) - 2.7).min() < 1e-6
+
+
+def test_an_affine_factor_is_one_term():
+    given = problem(lambda a, b: 0.02 * (b - 30.0) * np.cos(1.4 * a) + 0.3 * b**2, low=0.5, high=3.0)
+    model = Model(given, 2, time.perf_counter() + 30)
+    line = next(f for f in model.functions if model.families[f.family].name == "line" and f.argument == 1)
+    wave = next(k for k, family in enumerate(model.families) if family.name == "wave")
+    error, _ = refine(model, (Term(0, (Function(wave, 0, 1.5), line)),), time.perf_counter() + 30)
+    assert error < 1e-10
+    f = found(given)
+    assert f is not None and np.abs(np.abs(f.constants) - 1.4).min() < 1e-6
+
+
+@pytest.mark.parametrize(("name", "function", "start", "theta"), [
+    ("power", lambda a, b: b * a**0.16, -0.1, 0.16), ("exp", lambda a, b: b * np.exp(0.1 * a), -0.1, 0.1),
+    ("arrhenius", lambda a, b: b * np.exp(-0.1 / a), 0.2, -0.1),
+    ("gauss", lambda a, b: b * np.exp(0.05 * a**2), -0.05, 0.05),
+])
+def test_a_rate_may_change_its_sign(name, function, start, theta):
+    given = problem(function)
+    model = Model(given, 2, time.perf_counter() + 30)
+    family = next(k for k, family in enumerate(model.families) if family.name == name)
+    by_b = next(i for i in range(model.multipliers.shape[1]) if np.ptp(model.multipliers[:, i] / given.X[1]) < 1e-9)
+    error, (term,) = refine(model, (Term(by_b, (Function(family, 0, start),)),), time.perf_counter() + 30)
+    assert error < 1e-10 and term.functions[0].theta == pytest.approx(theta, rel=1e-6)
+
+
 def test_a_factor_that_is_one_everywhere_is_dropped_and_the_multiplier_kept():
     given = problem(lambda a, b: a * np.tanh(1.3 * b) + 2 * b)
     model = Model(given, 1, time.perf_counter() + 30)
