@@ -30,8 +30,7 @@ class Family(NamedTuple):
     def room(self, u: np.ndarray, theta: float) -> float:
         """Return how far theta may be moved by one step."""
         to_the_pole = np.abs(u**self.shift + theta).min() if self.shift else 0.0
-        least = np.abs(self.grid(u)).min() if self.crosses else 0.0
-        return max(0.5 * abs(theta), 0.5 * float(to_the_pole), float(least))
+        return 0.5 * max(abs(theta), float(to_the_pole))
 
 
 def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.ndarray:

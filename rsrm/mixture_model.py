@@ -147,13 +147,17 @@ class Model:
     def _tabulate(self, deadline) -> None:
         """Tabulate g(u; theta) and, beside it, dg/dtheta, or the cosine of a sine."""
         self.functions: list[Function] = []
+        self.least: dict[tuple[int, int], float] = {}  # steps that may be made whatever the parameter
         first, second, groups = [], [], {}
         for k, (argument, kind) in enumerate(self.arguments):
             for f, family in enumerate(self.families):
                 suits = {"variable": True, "sum": family.sums, "magnitude": family.magnitudes}[kind]
                 if time.perf_counter() > deadline or not suits:
                     continue
-                for theta in family.grid(argument.values)[::1 if family.sums or family.fixed else 2]:
+                grid = family.grid(argument.values)
+                if family.crosses and len(grid):
+                    self.least[f, k] = float(np.abs(grid).min())
+                for theta in grid[::1 if family.sums or family.fixed else 2]:
                     g, *other = family.values(argument.values, theta)
                     h = 0.0 if family.fixed else 1e-4 * abs(theta)
                     if not other:
@@ -200,7 +204,8 @@ class Model:
     @np.errstate(all="ignore")
     def room(self, f: Function, theta: float) -> float:
         """Return how far a parameter may be moved by one step."""
-        return self.families[f.family].room(self.arguments[f.argument][0].values, theta)
+        room = self.families[f.family].room(self.arguments[f.argument][0].values, theta)
+        return max(room, self.least.get((f.family, f.argument), 0.0))
 
 
 def functions_of(chosen: Set) -> list[Function]:
