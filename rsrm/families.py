@@ -23,6 +23,10 @@ class Family(NamedTuple):
     shift: float = 0.0  # power of u to which theta is added, where u**shift + theta must keep its sign
     crosses: bool = False  # whether theta may change its sign: near zero g is a constant plus a multiple of a function
 
+    def takes(self, kind: str) -> bool:
+        """Return whether arguments of a kind are tried: a "variable", a "sum" (or a square), or a "magnitude"."""
+        return kind == "variable" or (self.sums if kind == "sum" else self.magnitudes)
+
     def plain(self, u: np.ndarray, theta: float) -> list[np.ndarray]:
         """Return the values of what :attr:`build` writes; :attr:`values` may be a multiple that stays in range."""
         return (self.unscaled or self.values)(u, theta)
@@ -83,7 +87,7 @@ def families(library) -> list[Family]:
     if "exp" in names:
         found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
                             lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))],
-                            False, True, lambda u, k: [np.exp(k * u)], crosses=True))
+                            False, magnitudes=True, unscaled=lambda u, k: [np.exp(k * u)], crosses=True))
         found.append(Family("arrhenius", lambda u, k: [np.exp(k * (1 / u - (1 / (u.min() if k > 0 else u.max()))))],
                             lambda u: _rates(1 / u, 0.05, 60.0, 24, True) if u.min() > 0 else np.empty(0),
                             lambda e, k: [call("exp", product(library, [(e, -1.0)], k))], False,
@@ -104,7 +108,8 @@ def families(library) -> list[Family]:
                             lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False, shift=p))
     if {"exp", "log"} <= names or "pow" in names:
         found.append(Family("power", lambda u, p: [(u / u[0]) ** p], _exponents,
-                            lambda e, p: [power(e, p)], False, True, lambda u, p: [u**p], crosses=True))
+                            lambda e, p: [power(e, p)], False, magnitudes=True,
+                            unscaled=lambda u, p: [u**p], crosses=True))
     found.append(Family("line", lambda u, _: [u, np.ones(len(u))], lambda u: np.ones(1),
                         lambda e, _: [e, constant(library, 1.0)], False, fixed=True))
     found.append(Family("monomial", lambda u, p: [u**p], _simple_exponents, lambda e, p: [power(e, p)], False,
@@ -113,7 +118,7 @@ def families(library) -> list[Family]:
         found.append(Family("log2", lambda u, c: [np.log(u * u + c)], lambda u: _right(u * u),
                             lambda e, c: [call("log", shifted(square(e), c))], False, shift=2.0))
         found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))],
-                            False, True, shift=1.0))
+                            False, magnitudes=True, shift=1.0))
     if "sqrt" in names:
         found.append(Family("sqrt2", lambda u, c: [np.sqrt(u * u + c)], lambda u: _right(u * u),
                             lambda e, c: [call("sqrt", shifted(square(e), c))], False, shift=2.0))

@@ -104,7 +104,7 @@ class Model:
         spread = (problem.y - np.average(problem.y, weights=self.weights**2)) * self.weights
         self.target = problem.y * self.weights / np.linalg.norm(spread)
         self._multipliers()
-        self.arguments = [(g, "variable") for g in self.generators]
+        self.arguments = [(g, "variable") for g in self.generators]  # each with its kind, see Family.takes
         self._compound_arguments(problem.library)
         self.families = families(problem.library)
         self._tabulate(deadline)
@@ -126,7 +126,7 @@ class Model:
         return np.prod([self.generators[i].values ** p for i, p in factors], axis=0) * np.ones(self.problem.n_rows)
 
     def _compound_arguments(self, library) -> None:
-        """Add sums of two and three variables, and squares, and absolute values of variables of both signs."""
+        """Add sums of two and three variables and squares, for waves and steps, and absolute values of both signs."""
         generators, n = self.generators, len(self.generators)
         for size in (2, 3) if n <= 6 else ():
             for chosen in combinations(generators, size):
@@ -151,8 +151,7 @@ class Model:
         first, second, groups = [], [], {}
         for k, (argument, kind) in enumerate(self.arguments):
             for f, family in enumerate(self.families):
-                suits = {"variable": True, "sum": family.sums, "magnitude": family.magnitudes}[kind]
-                if time.perf_counter() > deadline or not suits:
+                if time.perf_counter() > deadline or not family.takes(kind):
                     continue
                 grid = family.grid(argument.values)
                 if family.crosses and len(grid):

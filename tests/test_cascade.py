@@ -93,3 +93,4 @@ def test_a_fast_wave_is_not_left_to_the_stages_for_noise():
                 if ok and np.abs(v - y).max() < 1e-9:
                     return
         assert "islands" not in names, "found late"
+    pytest.fail("not found")

@@ -140,7 +140,7 @@ def test_an_exponential_of_the_inverse_is_found():
 
 
 def test_an_affine_factor_is_one_term():
-    given = problem(lambda a, b: 0.02 * (b - 30.0) * np.cos(1.4 * a) + 0.3 * b**2, low=0.5, high=3.0)
+    given = problem(lambda a, b: 0.02 * (b - 30.0) * np.cos(1.4 * a) + 0.3 * b**2)
     model = Model(given, 2, time.perf_counter() + 30)
     line = next(f for f in model.functions if model.families[f.family].name == "line" and f.argument == 1)
     wave = next(k for k, family in enumerate(model.families) if family.name == "wave")
