@@ -56,18 +56,20 @@ def new_data(X, targets, weights, rng) -> Data:
     `rng` draws the direction that residuals are projected on for their key.
     """
     targets = np.ascontiguousarray(targets, np.float64)
-    squared = np.ascontiguousarray(weights, np.float64) ** 2
-    squared /= squared.sum(axis=1, keepdims=True)
-    means = (squared * targets).sum(axis=1)
+    with np.errstate(all="ignore"):  # of huge values or weights: such a target is never reached
+        squared = np.ascontiguousarray(weights, np.float64) ** 2
+        squared /= squared.sum(axis=1, keepdims=True)
+        means = (squared * targets).sum(axis=1)
+        spreads = (squared * (targets - means[:, None]) ** 2).sum(axis=1)
     rows = targets.shape[1]
     probe = rng.standard_normal(rows) / math.sqrt(rows)
     size = padded(rows)
     records = np.zeros((len(targets), record_size(rows)))
-    for record, y, w, mean in zip(records, targets, squared, means, strict=True):
+    for record, y, w, mean, spread in zip(records, targets, squared, means, spreads, strict=True):
         for row, values in ((TARGET, y), (CENTRED, y - mean), (WEIGHT, w), (PROBE, probe)):
             record[row * size:row * size + rows] = values
-        with np.errstate(all="ignore"):  # of huge values: such a target is never reached
-            record[N_ROWS * size:] = mean, (w * (y - mean) ** 2).sum(), probe @ (y - mean)
+        with np.errstate(all="ignore"):
+            record[N_ROWS * size:] = mean, spread, probe @ (y - mean)
     return Data(np.ascontiguousarray(X, np.float64), targets, np.sqrt(squared), records)
 
 

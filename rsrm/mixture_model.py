@@ -19,6 +19,8 @@ from rsrm.terms import Generator, many_powers, monomials, variable_generators
 
 PAIRED = 1000
 """Functions, but for those without parameters, of which all products are looked at."""
+SLOW = 1e-2
+"""Share of its spread by which a function that bends hardly at all differs from a line."""
 FLOPS = 6e10
 """Floating-point operations a second that a scan is reckoned to make."""
 
@@ -199,6 +201,26 @@ class Model:
     def values(self, f: Function, theta: float) -> list[np.ndarray]:
         """Return the columns of a function with another parameter."""
         return self.families[f.family].values(self.arguments[f.argument][0].values, theta)
+
+    def powers(self, argument: int) -> list[Function]:
+        """Return the plain powers of an argument."""
+        k = next(k for k, family in enumerate(self.families) if family.name == "monomial")
+        u, kind = self.arguments[argument][0].values, self.arguments[argument][1]
+        exponents = self.families[k].grid(u) if kind == "variable" else (1.0, 2.0)
+        return [Function(k, argument, float(p)) for p in exponents]
+
+    def slow(self, f: Function) -> bool:
+        """Return whether a function is a straight line of its argument, or of the square, but for little."""
+        if self.families[f.family].fixed:
+            return False
+        u = self.arguments[f.argument][0].values
+        for column in self.values(f, f.theta):
+            for x in (u, u * u):
+                line = np.column_stack([np.ones(len(u)), x / np.abs(x).max()])
+                left = column - line @ np.linalg.lstsq(line, column)[0]
+                if left @ left <= SLOW**2 * np.sum((column - column.mean()) ** 2):
+                    return True
+        return False
 
     @np.errstate(all="ignore")
     def room(self, f: Function, theta: float) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 
 from rsrm.compose import snap
 from rsrm.expression import Expression
-from rsrm.mixture_model import Model, Products, Set, Term, columns_of, deduct, functions_of, project, refine
+from rsrm.mixture_model import Function, Model, Products, Set, Term, columns_of, deduct, functions_of, project, refine
 from rsrm.primitives import BY_NAME
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit
@@ -63,11 +63,18 @@ INDEPENDENT = 1e-8
 
 
 def _thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
-    """Return the terms without those, and without factors of those, that the others can do without."""
+    """Return the terms without those, and without factors of those, that the others can do without.
+
+    A function that hardly bends over the data is a power, or a constant, in disguise.
+    """
     for k, term in enumerate(chosen):
-        parts = [()] if len(chosen) > 1 else []
+        parts: list[Set] = [()] if len(chosen) > 1 else []
         if len(term.functions) > 1 or term.multiplier:
             parts += [(Term(term.multiplier, tuple(g for g in term.functions if g != f)),) for f in term.functions]
+        for f in term.functions:
+            if model.slow(f):
+                parts += [(Term(0, (power,)),) for power in model.powers(f.argument)]
+                parts += [(_replaced(term, f, power),) for power in model.powers(f.argument)]
         for part in parts:
             error, fewer = refine(model, chosen[:k] + part + chosen[k + 1:], deadline)
             if error < floor:
@@ -274,15 +281,17 @@ def _search(model: Model, most: int, with_products: int, deadline: float) -> Ite
         parents = _parents(refined, BEAM[min(depth + 1, DEPTH - 1)])
 
 
+def _replaced(term: Term, f: Function, by: Function) -> Term:
+    """Return the term with another function in the place of f."""
+    return term._replace(functions=tuple(by if g == f else g for g in term.functions))
+
+
 def _plainer(model: Model, chosen: Set) -> Iterator[Set]:
     """Yield the terms with a power in place of one function, which may have come as near to it as rounding allows."""
-    powers = [f for f in model.functions if model.families[f.family].fixed]
     for k, term in enumerate(chosen):
-        for n, f in enumerate(term.functions):
-            for power in powers if not model.families[f.family].fixed else ():
-                if power.argument == f.argument:
-                    plain = term._replace(functions=term.functions[:n] + (power,) + term.functions[n + 1:])
-                    yield (*chosen[:k], plain, *chosen[k + 1:])
+        for f in term.functions:
+            for power in model.powers(f.argument) if not model.families[f.family].fixed else ():
+                yield (*chosen[:k], _replaced(term, f, power), *chosen[k + 1:])
 
 
 def _parents(refined: list[tuple[float, Set]], most: int) -> list[tuple[float, Set]]:

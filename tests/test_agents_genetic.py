@@ -55,6 +55,12 @@ def call_score(text, mode, y, weights=None):
     return e, score(tokens, len(tokens), e.constants, mode, 0, data, LIBRARY.tables, SCRATCH), data
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_target_beyond_the_range_of_numbers_is_never_reached():
+    _, (loss, key), _ = call_score("x0", scoring.RAW, np.ones(24), np.full(24, 1e200))
+    assert not loss < 1e100 and key == 0
+
+
 @pytest.mark.parametrize(("text", "terms"), [
     ("sin(x0)*x1 - exp(x1)/x0 + x0", ["sin(x0)*x1", "exp(x1)/x0", "x0"]),
     ("x0*x1", ["x0*x1"]),

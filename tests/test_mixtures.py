@@ -123,6 +123,25 @@ def test_powers_that_a_slow_wave_imitates_are_found():
 
 
 @pytest.mark.parametrize("function", [
+    lambda a: 0.59 * a**2 + 0.79 * np.log(a**2 + 0.1),  # a slow tanh of the square would do, too
+    lambda a: 0.12 * np.sqrt(a) + 0.15 * a * np.exp(-a / 0.6),  # or a slow sine over the root
+])
+def test_a_power_is_written_where_a_slow_function_would_do(function):
+    f = found(problem(function, 1, low=0.05, high=8.8))
+    far = np.linspace(20.0, 4000.0, 50)
+    assert f is not None and f.complexity <= 20
+    np.testing.assert_allclose(values(f, far[:, None])[0], function(far), rtol=1e-8)
+
+
+def test_functions_that_hardly_bend_are_slow_and_powers_are_not():
+    model = Model(problem(lambda a: np.sin(a), 1), 1, np.inf)
+    by_name = {family.name: k for k, family in enumerate(model.families)}
+    assert model.slow(Function(by_name["tanh"], 0, 1e-4)) and model.slow(Function(by_name["wave"], 0, 1e-4))
+    assert not model.slow(Function(by_name["tanh"], 0, 1.0)) and not model.slow(Function(by_name["wave"], 0, 2.0))
+    assert not any(model.slow(f) for f in model.powers(0))
+
+
+@pytest.mark.parametrize("function", [
     lambda a, b: 1.7 * a * np.exp(-1.3 * np.abs(a)) + 0.4 * b**2,
     lambda a, b: 0.8 * np.log(np.abs(b) + 1.6) - 0.3 * a**3,
     lambda a, b: 2.1 * np.abs(a) ** 1.3 + 0.7 * b,

@@ -50,6 +50,14 @@ def test_a_law_over_decades_is_not_called_noisy_for_a_few_large_rows():
     assert not noise_level(Problem(X, y, Library(3)), np.random.default_rng(0)).certain
 
 
+def test_exact_data_along_a_curve_are_not_called_noisy():
+    t = np.sort(np.random.default_rng(0).uniform(0.0, 30.0, 1000))
+    a = (0.06 * t + 0.4) ** 2  # the columns tell nearly the same: models of both lose digits
+    y = 0.12 * np.sqrt(a) + 0.15 * a * np.exp(-a / 0.6)
+    found = noise_level(Problem(np.stack([t, a]), y, Library(2)), np.random.default_rng(0))
+    assert not found.certain and found.level < 1e-4
+
+
 def test_data_without_any_signal_give_an_upper_bound_only():
     rng = np.random.default_rng(0)
     p = Problem(rng.normal(size=(2, 500)), rng.normal(size=500), Library(2, ("add",), True))
