@@ -1,6 +1,7 @@
 """The order in which the stages of a search run.
 
-Cheap exact stages on the user's problem and the bank come first. Then several sources share the time until it is up:
+Cheap exact stages on the user's problem come first, sums over fewer columns where columns tell the same, and the bank.
+Then several sources share the time until it is up:
 the tree search over reductions with the same stages as closings, the same again under the assumption of noise, sines
 over several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on
 the reduced problems that looked best.
@@ -25,6 +26,7 @@ from rsrm.mixtures import mixtures, more_mixtures
 from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.periodic import periodic
 from rsrm.problem import Problem
+from rsrm.redundant import fewer_columns
 from rsrm.separable import splits
 from rsrm.skeleton_fit import more_skeletons
 from rsrm.terms import subset
@@ -32,7 +34,7 @@ from rsrm.terms import subset
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "mixtures": 3.0, "periodic": 1.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -94,6 +96,9 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         return
     rest = tuple(stage for stage in STAGES[CHEAP:] if stage is not mixtures)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, rest)
+    fewer = guarded(_over_fewer_columns(problem, deadline, rng), "fewer columns")
+    for _ in range(3):
+        yield "fewer columns", _turn(fewer)
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
     for _ in range(2):
         yield "mixtures", _turn(sums)
@@ -107,6 +112,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     parts = guarded(apart(problem, deadline, rng), "separable")
     waves = guarded(periodic(problem, deadline, rng), "periodic")
     for _ in range(4):
+        yield "fewer columns", _turn(fewer)
         yield "reductions", _turn(reductions)
         yield "periodic", _turn(waves)
         yield "noisy", _turn(perhaps)
@@ -116,6 +122,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     sources = {
         "islands": play(reduced),
         "reductions": reductions,
+        "fewer columns": fewer,
         "noisy": perhaps,
         "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
         "skeletons": more_skeletons(problem, deadline, rng),
@@ -179,6 +186,30 @@ def _reductions(problem: Problem, deadline: float, rng, reduced: list) -> Iterat
         yield from ReductionSearch(problem, deadline, rng, reduced)
 
     return guarded(search(), "reductions")
+
+
+def _over_fewer_columns(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:
+    """Yield what the stages for sums find over sets of columns that explain the target alone, in turns."""
+    closed_forms = tuple(stage for stage in STAGES if stage is not mixtures)
+
+    def solved(part: Problem) -> Iterator[Expression | None]:
+        for _, found in _in_turns({
+            "mixtures": guarded(more_mixtures(part, deadline, rng), "mixtures"),
+            "direct": direct_stages(part, deadline, rng, 0.5, closed_forms),
+            "bank": bank_candidates(part, deadline, rng, sizes=SMALL_BANK),
+            "skeletons": more_skeletons(part, deadline, rng),
+        }, deadline):
+            yield from found
+
+    sources = [[0.0, rank, part, solved(part)] for rank, part in enumerate(fewer_columns(problem), 1)]
+    while sources:
+        source = min(sources, key=lambda s: s[0] * s[1])  # the best set of columns gets the longest time
+        began, ended = time.perf_counter(), []
+        for expression in _turn(source[3], ended):
+            yield None if expression is None else source[2].lift(expression)
+        source[0] += time.perf_counter() - began
+        if ended:
+            sources.remove(source)
 
 
 def _splits_better(problem: Problem, level: float, deadline: float, rng) -> bool:

@@ -66,6 +66,11 @@ def _right(u: np.ndarray) -> np.ndarray:
     return np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.min()
 
 
+def _left(u: np.ndarray) -> np.ndarray:
+    """Return shifts c that keep u + c negative."""
+    return -np.geomspace(1e-3, 30.0, 36) * np.ptp(u) - u.max()
+
+
 def _kinks(u: np.ndarray) -> np.ndarray:
     """Return shifts c of abs(u + c) with the kink inside the data, none at all among them."""
     shifts = -np.quantile(u, np.linspace(0.02, 0.98, 49))
@@ -75,6 +80,7 @@ def _kinks(u: np.ndarray) -> np.ndarray:
 def families(library) -> list[Family]:
     names = set(library.operators)
     shifted = lambda e, c: None if e is None else linear(library, [(1.0, e)], c)  # noqa: E731
+    turned = lambda e, c: None if e is None else linear(library, [(-1.0, e)], -c)  # noqa: E731
     power = lambda e, p: None if e is None else product(library, [(e, p)])  # noqa: E731
     call = lambda name, e: None if e is None else outer(name, e)  # noqa: E731
     scaled = lambda e, k: None if e is None else product(library, [(e, 1.0)], k)  # noqa: E731
@@ -119,10 +125,16 @@ def families(library) -> list[Family]:
                             lambda e, c: [call("log", shifted(square(e), c))], False, shift=2.0))
         found.append(Family("log", lambda u, c: [np.log(u + c)], _right, lambda e, c: [call("log", shifted(e, c))],
                             False, magnitudes=True, shift=1.0))
+        found.append(Family("-log", lambda u, c: [np.log(-u - c)], _left, lambda e, c: [call("log", turned(e, c))],
+                            False, shift=1.0))
     if "sqrt" in names:
         found.append(Family("sqrt2", lambda u, c: [np.sqrt(u * u + c)], lambda u: _right(u * u),
                             lambda e, c: [call("sqrt", shifted(square(e), c))], False, shift=2.0))
         found.append(Family("sqrt", lambda u, c: [np.sqrt(u + c)], _right, lambda e, c: [call("sqrt", shifted(e, c))],
+                            False, shift=1.0))
+        found.append(Family("-sqrt2", lambda u, c: [np.sqrt(-u * u - c)], lambda u: _left(u * u),
+                            lambda e, c: [call("sqrt", turned(square(e), c))], False, shift=2.0))
+        found.append(Family("-sqrt", lambda u, c: [np.sqrt(-u - c)], _left, lambda e, c: [call("sqrt", turned(e, c))],
                             False, shift=1.0))
     if "abs" in names:
         found.append(Family("abs", lambda u, c: [np.abs(u + c)], _kinks,

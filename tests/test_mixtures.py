@@ -153,6 +153,18 @@ def test_functions_of_absolute_values_are_found(function):
     np.testing.assert_allclose(values(f, far.T)[0], function(*far), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("function", [
+    lambda a: 0.7 * a**2 - 1.3 * np.log(4.5 - a),
+    lambda a: 0.4 * a + 1.1 * np.sqrt(3.7 - a),
+    lambda a: 0.3 * np.sin(2.0 * a) - np.sqrt(11.0 - a**2),
+])
+def test_logarithms_and_roots_of_falling_arguments_are_found(function):
+    f = found(problem(function, 1))
+    near = np.linspace(-1.0, 3.1, 50)
+    assert f is not None
+    np.testing.assert_allclose(values(f, near[:, None])[0], function(near), rtol=1e-6, atol=1e-9)
+
+
 def test_an_exponential_of_the_inverse_is_found():
     f = found(problem(lambda a, b: 3.1 * np.sqrt(a) * np.exp(-2.7 / b) + 0.6 * a))
     assert f is not None and np.abs(np.abs(f.constants) - 2.7).min() < 1e-6
