@@ -104,7 +104,8 @@ class Model:
         Q, R = np.linalg.qr(columns / np.sqrt(np.mean(columns**2, axis=0)))
         self.Q = Q[:, np.abs(np.diag(R)) > 1e-9 * np.sqrt(problem.n_rows)]
         spread = (problem.y - np.average(problem.y, weights=self.weights**2)) * self.weights
-        self.target = problem.y * self.weights / np.linalg.norm(spread)
+        largest = np.abs(spread).max()  # squares of what is beyond 1e154 either way leave the range of floats
+        self.target = problem.y * self.weights / largest / np.linalg.norm(spread / largest)
         self._multipliers()
         self.arguments = [(g, "variable") for g in self.generators]  # each with its kind, see Family.takes
         self._compound_arguments(problem.library)
@@ -214,9 +215,10 @@ class Model:
         if self.families[f.family].fixed:
             return False
         u = self.arguments[f.argument][0].values
+        x = u / np.abs(u).max()
         for column in self.values(f, f.theta):
-            for x in (u, u * u):
-                line = np.column_stack([np.ones(len(u)), x / np.abs(x).max()])
+            for power in (x, x * x):
+                line = np.column_stack([np.ones(len(u)), power])
                 left = column - line @ np.linalg.lstsq(line, column)[0]
                 if left @ left <= SLOW**2 * np.sum((column - column.mean()) ** 2):
                     return True

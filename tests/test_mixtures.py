@@ -1,6 +1,8 @@
 """Sums of products with inner constants: the scan against least squares, and laws that only such sums can write."""
 
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +141,19 @@ def test_functions_that_hardly_bend_are_slow_and_powers_are_not():
     assert model.slow(Function(by_name["tanh"], 0, 1e-4)) and model.slow(Function(by_name["wave"], 0, 1e-4))
     assert not model.slow(Function(by_name["tanh"], 0, 1.0)) and not model.slow(Function(by_name["wave"], 0, 2.0))
     assert not any(model.slow(f) for f in model.powers(0))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_units_of_the_target_and_of_the_columns_do_not_matter(scale):
+    X = np.random.default_rng(0).uniform(0.5, 3.0, (1, 100))
+    plain = Model(Problem(X, 1.0 + X[0] ** 2, Library(1)), 1, np.inf)
+    far = Model(Problem(X, scale * (1.0 + X[0] ** 2), Library(1)), 1, np.inf)
+    np.testing.assert_allclose(far.target, plain.target, rtol=1e-12)
+    tanh = next(k for k, family in enumerate(plain.families) if family.name == "tanh")
+    stretched = SimpleNamespace(families=plain.families, arguments=[(SimpleNamespace(values=scale * X[0]), "variable")])
+    stretched.values = partial(Model.values, stretched)
+    for theta in (1e-4, 1.0):
+        assert Model.slow(stretched, Function(tanh, 0, theta / scale)) == plain.slow(Function(tanh, 0, theta))
 
 
 @pytest.mark.parametrize("function", [
