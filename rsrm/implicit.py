@@ -1,11 +1,13 @@
 """Roots of quadratic equations: ``A(x) y**2 + B(x) y + C(x) = 0`` with polynomials A, B, C.
 
 Such a relation is linear in its coefficients: they are a null vector of ``[monomials, y*monomials, y**2*monomials]``.
-Laws that were solved for one of their variables often have this form.
+Laws that were solved for one of their variables often have this form. A, B and C are of one degree where the rows allow
+so many terms; of many variables, the relation as a whole is of a degree, in which y counts like the others.
 """
 
 import time
 from collections.abc import Iterator
+from math import comb
 
 import numpy as np
 
@@ -25,6 +27,8 @@ MAX_TERMS = 12
 NULL = 1e-9
 """Singular values below this, relative to the largest, count as zero."""
 MONOMIALS = 120
+GRADED_DEGREES, GRADED_ROWS, GRADED_TERMS = (3, 4), 1000, 400
+"""Degrees of relations in which y counts like the others, rows, and most terms of these."""
 
 
 def quadratics(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
@@ -42,6 +46,7 @@ def quadratics(problem: Problem, deadline: float, rng: np.random.Generator) -> I
         return
     part = subset(problem, MAX_ROWS, rng)
     base = variable_generators(part)
+    full = 0
     for names in ((), ("sin", "cos"), ("exp",), ("log",), ("sqrt",)):
         extra = function_generators(part, names) if names else []
         if names and not extra:
@@ -57,10 +62,25 @@ def quadratics(problem: Problem, deadline: float, rng: np.random.Generator) -> I
                     continue
                 if 3 * terms.values.shape[1] + 8 > part.n_rows or terms.values.shape[1] > MONOMIALS:
                     break
-                found = _relation(terms, target)
+                full = max(full, degree)
+                found = _relation(terms, [(t, p) for p in range(3) for t in range(len(terms.factors))], target)
                 if found is not None:
                     yield from _roots(problem, terms, target, *found)
                     break
+    part = subset(problem, GRADED_ROWS, rng)
+    base = variable_generators(part)
+    for degree in GRADED_DEGREES:
+        if degree <= full or comb(len(base) + 1 + degree, degree) > min(GRADED_TERMS, part.n_rows // 2):
+            continue
+        terms = _independent(monomials(base, degree))
+        size = [sum(e for _, e in factors) for factors in terms.factors]
+        places = [(t, p) for p in range(3) for t in range(len(size)) if size[t] + p <= degree]
+        for target in (transformed(part, "identity"), transformed(part, "sqrt")):
+            if target is None or time.perf_counter() > deadline:
+                continue
+            found = _relation(terms, places, target)
+            if found is not None:
+                yield from _roots(problem, terms, target, *found)
 
 
 def _independent(terms: Terms) -> Terms:
@@ -72,12 +92,15 @@ def _independent(terms: Terms) -> Terms:
     return terms.take(good[:len(diagonal)][diagonal > 1e-9])
 
 
-def _relation(terms: Terms, target: Target) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return (support, coefficients) of the sparse relation over [terms, z terms, z**2 terms], or None."""
-    z, M = target.values, terms.values
-    k = M.shape[1]
+Place = tuple[int, int]
+"""A term and the power of y that it multiplies."""
+
+
+def _relation(terms: Terms, places: list[Place], target: Target) -> tuple[list[Place], np.ndarray] | None:
+    """Return (places, coefficients) of the sparse relation over the given places, or None."""
+    z = target.values
     with np.errstate(all="ignore"):
-        A = np.hstack([M, M * z[:, None], M * (z * z)[:, None]])
+        A = np.column_stack([terms.values[:, t] * z**p for t, p in places])
         size = np.linalg.norm(A, axis=0)
         A = A / size
     if not np.isfinite(A).all():
@@ -86,7 +109,8 @@ def _relation(terms: Terms, target: Target) -> tuple[np.ndarray, np.ndarray] | N
     if not (s[-1] < NULL * s[0]) or s[-2] < 1e3 * s[-1]:
         return None  # no relation, or several: a relation of lower degree was not seen, so that none is telling
     vector = V[-1]
-    lead = int(np.argmax(np.abs(vector[2 * k:]))) + 2 * k
+    squares = np.array([p == 2 for _, p in places])
+    lead = int(np.argmax(np.where(squares, np.abs(vector), 0.0)))
     if abs(vector[lead]) < 1e-6:
         return None  # linear in y: a quotient of polynomials
     support = np.flatnonzero(np.abs(vector) > 1e-6 * np.abs(vector).max())
@@ -97,7 +121,7 @@ def _relation(terms: Terms, target: Target) -> tuple[np.ndarray, np.ndarray] | N
     fit = exact_fit(joint, A[:, lead] * size[lead], np.ones(len(z)))
     if fit is None:
         return None
-    return np.append(rest[fit.support], lead), np.append(fit.coefficients, -1.0)
+    return [places[i] for i in (*rest[fit.support], lead)], np.append(fit.coefficients, -1.0)
 
 
 def _multiplied(f: dict, g: dict, c: float, into: dict) -> None:
@@ -111,13 +135,12 @@ def _multiplied(f: dict, g: dict, c: float, into: dict) -> None:
             into[key] = into.get(key, 0.0) + c * u * v
 
 
-def _roots(problem: Problem, terms: Terms, target: Target, support, coefficients) -> Iterator[Expression]:
+def _roots(problem: Problem, terms: Terms, target: Target, places, coefficients) -> Iterator[Expression]:
     """Yield the two roots as expressions; the caller's scoring tells which one the data follow."""
-    k = terms.values.shape[1]
     unit = coefficients[np.argmin(np.abs(coefficients))]
     A, B, C = {}, {}, {}
-    for t, v in zip(support, coefficients / unit, strict=True):
-        (C, B, A)[t // k][tuple(sorted(terms.factors[t % k]))] = float(v)
+    for (t, p), v in zip(places, coefficients / unit, strict=True):
+        (C, B, A)[p][tuple(sorted(terms.factors[t]))] = float(v)
     square: dict = {}
     _multiplied(B, B, 1.0, square)
     _multiplied(A, C, -4.0, square)

@@ -7,13 +7,14 @@ the functions are moved, by Gauss-Newton steps; :mod:`rsrm.mixtures` chooses the
 import time
 from functools import cached_property
 from itertools import combinations
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from rsrm.compose import linear, outer, product
 from rsrm.families import families
+from rsrm.mixture_kernels import CODES, refine_sum
+from rsrm.mixture_products import Products
 from rsrm.problem import Problem
 from rsrm.terms import Generator, many_powers, monomials, variable_generators
 
@@ -21,6 +22,8 @@ PAIRED = 1000
 """Functions, but for those without parameters, of which all products are looked at."""
 SLOW = 1e-2
 """Share of its spread by which a function that bends hardly at all differs from a line."""
+SCANNED = 150
+"""Rows used by the scan; more if the polynomial has many terms."""
 FLOPS = 6e10
 """Floating-point operations a second that a scan is reckoned to make."""
 
@@ -43,46 +46,6 @@ class Term(NamedTuple):
 Set = tuple[Term, ...]
 
 
-class Products(NamedTuple):
-    """All products of multipliers M with functions G and slopes H, and what is left of their squares beside a basis.
-
-    Attributes
-    ----------
-    M, G, H : float64[R, m], float64[R, n], float64[R, n]
-    size, size2 : float64[m, n]
-        Squares of ``m*g`` and of ``m*h``.
-    gg, hh, gh : float64[m, n]
-        Squares and products of ``m*g`` and ``m*h`` once the basis is projected out.
-    """
-
-    M: np.ndarray
-    G: np.ndarray
-    H: np.ndarray
-    size: np.ndarray
-    size2: np.ndarray
-    gg: np.ndarray
-    hh: np.ndarray
-    gh: np.ndarray
-
-    @classmethod
-    def of(cls, M: np.ndarray, G: np.ndarray, H: np.ndarray, Q: np.ndarray) -> "Products":
-        """Return the products beside the orthonormal columns of Q."""
-        size, size2, gh = (M * M).T @ (G * G), (M * M).T @ (H * H), (M * M).T @ (G * H)
-        gg, hh = size.copy(), size2.copy()
-        deduct(gg, hh, gh, M, G, H, Q)
-        return cls(M, G, H, size, size2, gg, hh, gh)
-
-
-def deduct(gg, hh, gh, M, G, H, Q) -> None:
-    """Take from the squares and products what orthonormal columns Q explain, in place."""
-    for q in Q.T:
-        left = (M * q[:, None]).T
-        g, h = left @ G, left @ H
-        gg -= g * g
-        hh -= h * h
-        gh -= g * h
-
-
 class Model:
     """Base columns, multipliers, arguments, and the functions tabulated on their grids.
 
@@ -101,11 +64,14 @@ class Model:
         self.generators = variable_generators(problem)
         self.base = monomials(self.generators, degree) if degree is not None else many_powers(self.generators)
         columns = self.base.values * self.weights[:, None]
-        Q, R = np.linalg.qr(columns / np.sqrt(np.mean(columns**2, axis=0)))
-        self.Q = Q[:, np.abs(np.diag(R)) > 1e-9 * np.sqrt(problem.n_rows)]
+        self.Q = _basis(columns)
+        rows = problem.n_rows
+        self.scanned = np.unique(np.linspace(0, rows - 1, max(SCANNED, 5 * columns.shape[1])).round().astype(int))
+        self.scan_basis = self.Q if len(self.scanned) == rows else _basis(columns[self.scanned])
         spread = (problem.y - np.average(problem.y, weights=self.weights**2)) * self.weights
         largest = np.abs(spread).max()  # squares of what is beyond 1e154 either way leave the range of floats
         self.target = problem.y * self.weights / largest / np.linalg.norm(spread / largest)
+        self.basis, self.left = np.ascontiguousarray(self.Q.T), project(self.Q, self.target)
         self._multipliers()
         self.arguments = [(g, "variable") for g in self.generators]  # each with its kind, see Family.takes
         self._compound_arguments(problem.library)
@@ -123,6 +89,7 @@ class Model:
                 self.factors += [((i, 0.5),), ((i, -1.0),)]
         self.multipliers = np.column_stack([self.monomial(f) for f in self.factors]) * self.weights[:, None]
         self.multipliers /= np.sqrt(np.mean(self.multipliers**2, axis=0))
+        self.multiplier_rows = np.ascontiguousarray(self.multipliers.T)
 
     def monomial(self, factors) -> np.ndarray:
         """Return the values of a product of powers of variables."""
@@ -174,7 +141,7 @@ class Model:
                         groups.setdefault((f, k), len(groups))
         if not first:
             return
-        self.G, self.H = np.column_stack(first), np.column_stack(second)
+        self.G, self.H = np.column_stack(first)[self.scanned], np.column_stack(second)[self.scanned]
         self.group = np.array([groups[f.family, f.argument] for f in self.functions])
         self.single = np.flatnonzero([self.arguments[f.argument][1] == "variable" for f in self.functions])
         if len(self.single) > PAIRED:
@@ -185,18 +152,19 @@ class Model:
     @cached_property
     def with_multipliers(self) -> Products:
         """All multipliers times all functions."""
-        return Products.of(self.multipliers, self.G, self.H, self.Q)
+        return Products.of(self.multipliers[self.scanned], self.G, self.H, self.scan_basis)
 
     @cached_property
     def with_functions(self) -> Products:
         """All products of two functions of single variables."""
         one = self.single
-        return Products.of(self.G[:, one] * self.weights[:, None], self.G[:, one], self.H[:, one], self.Q)
+        weighted = self.G[:, one] * self.weights[self.scanned, None]
+        return Products.of(weighted, self.G[:, one], self.H[:, one], self.scan_basis)
 
     @property
     def seconds_of_products(self) -> float:
         """About how long the first scan of all products takes."""
-        return 6.0 * self.problem.n_rows * len(self.single) ** 2 * self.Q.shape[1] / FLOPS
+        return 6.0 * len(self.scanned) * len(self.single) ** 2 * self.scan_basis.shape[1] / FLOPS
 
     @np.errstate(all="ignore")
     def values(self, f: Function, theta: float) -> list[np.ndarray]:
@@ -224,11 +192,11 @@ class Model:
                     return True
         return False
 
-    @np.errstate(all="ignore")
-    def room(self, f: Function, theta: float) -> float:
-        """Return how far a parameter may be moved by one step."""
-        room = self.families[f.family].room(self.arguments[f.argument][0].values, theta)
-        return max(room, self.least.get((f.family, f.argument), 0.0))
+
+def _basis(columns: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis of the columns, without those that depend on earlier ones."""
+    Q, R = np.linalg.qr(columns / np.sqrt(np.mean(columns**2, axis=0)))
+    return Q[:, np.abs(np.diag(R)) > 1e-9 * np.sqrt(len(columns))]
 
 
 def functions_of(chosen: Set) -> list[Function]:
@@ -262,65 +230,18 @@ def project(Q: np.ndarray, A: np.ndarray) -> np.ndarray:
     return A - Q @ (Q.T @ A)
 
 
-@np.errstate(all="ignore")
-def refine(model: Model, chosen: Set, deadline: float, steps: int = 25) -> tuple[float, Set]:
+def refine(model: Model, chosen: Set, steps: int = 25) -> tuple[float, Set]:
     """Return the residual in units of the target's spread, and the terms, after Gauss-Newton steps."""
-    r0 = project(model.Q, model.target)
-
-    def fit(thetas):
-        known = {f: model.values(f, theta) for f, theta in zip(functions, thetas, strict=True)}
-        A = project(model.Q, np.column_stack([v for term in chosen for v in _columns(model, term, known)]))
-        size = np.sqrt(np.einsum("ij,ij->j", A, A))
-        if not (np.isfinite(size).all() and (size > 0).all()):
-            return None
-        A = A / size
-        c = np.linalg.lstsq(A, r0, rcond=1e-12)[0]
-        r = r0 - A @ c
-        return A, c / size, r, float(np.sqrt(r @ r)), known
-
-    def slope(k, c, known):
-        """Return how the fit with coefficients c changes with parameter k, on all rows."""
-        f, theta = functions[k], thetas[k]
-        h = 1e-6 * max(abs(theta), 1e-6)
-        moved = known | {f: [(up - down) / (2.0 * h) for up, down in zip(
-            model.values(f, theta + h), model.values(f, theta - h), strict=True)]}
-        total, start = np.zeros(len(r0)), 0
-        for term in chosen:
-            end = start + prod(len(known[g]) for g in term.functions)
-            if f in term.functions:
-                total += sum(x * v for x, v in zip(c[start:end], _columns(model, term, moved), strict=True))
-            start = end
-        return total
-
     functions = functions_of(chosen)
-    thetas = np.array([f.theta for f in functions])
-    free = [k for k, f in enumerate(functions) if not model.families[f.family].fixed]
-    now = fit(thetas)
-    if now is None:
-        return np.inf, chosen
-    if not free:
-        return now[3], chosen
-    for _ in range(steps):
-        if time.perf_counter() > deadline or now[3] < 1e-15:
-            break
-        A, c, r, error, known = now
-        S = project(model.Q, np.column_stack([slope(k, c, known) for k in free]))
-        size = np.linalg.norm(S, axis=0)
-        if not np.isfinite(S).all() or not (size > 0).all():
-            break
-        both = np.hstack([A, S / size])
-        step = np.linalg.lstsq(both, r, rcond=1e-12)[0][A.shape[1]:] / size
-        most = np.array([model.room(functions[k], thetas[k]) for k in free])
-        moved = np.zeros(len(thetas))
-        moved[free] = np.clip(step, -most, most)
-        for _ in range(5):
-            after = fit(thetas + moved)
-            if after is not None and after[3] < error:
-                break
-            moved = 0.5 * moved
-        else:
-            break
-        thetas, now = thetas + moved, after
-        if now[3] > 0.99 * error and now[3] > 1e-8:
-            break
-    return now[3], moved_to(chosen, thetas)
+    place = {f: k for k, f in enumerate(functions)}
+    members = np.array([([place[f] for f in t.functions] + [-1, -1])[:2] for t in chosen])
+    kinds = [model.families[f.family] for f in functions]
+    thetas = np.array([f.theta for f in functions], float)
+    error = refine_sum(
+        model.basis, model.left, model.multiplier_rows, np.array([t.multiplier for t in chosen]), members,
+        np.array([CODES[kind.name] for kind in kinds], np.int64),
+        np.array([model.arguments[f.argument][0].values for f in functions]).reshape(-1, len(model.left)),
+        np.array([kind.shift for kind in kinds], float),
+        np.array([model.least.get((f.family, f.argument), 0.0) for f in functions], float),
+        np.array([k for k, kind in enumerate(kinds) if not kind.fixed], np.int64), thetas, steps)
+    return error, moved_to(chosen, thetas) if error < np.inf else chosen

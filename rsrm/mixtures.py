@@ -20,7 +20,8 @@ import numpy as np
 
 from rsrm.compose import snap
 from rsrm.expression import Expression
-from rsrm.mixture_model import Function, Model, Products, Set, Term, columns_of, deduct, functions_of, project, refine
+from rsrm.mixture_model import Function, Model, Set, Term, columns_of, functions_of, project, refine
+from rsrm.mixture_products import Products
 from rsrm.primitives import BY_NAME
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit
@@ -28,7 +29,7 @@ from rsrm.targets import relative_weights, transformed
 from rsrm.terms import Generator, Terms, compose_sum, presentable, subset, variable_generators
 
 MAX_ROWS = 300
-"""Rows used by the scan."""
+"""Rows used by the fits."""
 DEPTH = 4
 """Terms with unknown constants at most."""
 REFINED = 300
@@ -58,8 +59,6 @@ ALWAYS = ("inv", "square", "sqrt")
 CONVERGED = 1e-10
 CANCELLED = 300.0
 """Largest term of a sum, in units of y."""
-INDEPENDENT = 1e-8
-"""Share of a column's square that has to be left once the present terms are projected out."""
 
 
 def _thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
@@ -76,51 +75,38 @@ def _thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
                 parts += [(Term(0, (power,)),) for power in model.powers(f.argument)]
                 parts += [(_replaced(term, f, power),) for power in model.powers(f.argument)]
         for part in parts:
-            error, fewer = refine(model, chosen[:k] + part + chosen[k + 1:], deadline)
+            error, fewer = refine(model, chosen[:k] + part + chosen[k + 1:])
             if error < floor:
                 return _thinned(model, fewer, floor, deadline)
     return chosen
 
 
 @np.errstate(all="ignore")
-def _gains(products: Products, extra: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Return the share of r that every pair of columns ``m*g, m*h`` explains beside Q and `extra`, float64[M, G]."""
-    M, G, H = products.M, products.G, products.H
-    gg, hh, gh = products.gg.copy(), products.hh.copy(), products.gh.copy()
-    deduct(gg, hh, gh, M, G, H, extra)
-    left = (M * r[:, None]).T
-    a, b = left @ G, left @ H
-    b -= gh / gg * a  # h once g is projected out, too
-    hh -= gh / gg * gh
-    gain = np.where(gg > INDEPENDENT * products.size, a * a / gg, 0.0)
-    return gain + np.where((gg > INDEPENDENT * products.size) & (hh > INDEPENDENT * products.size2), b * b / hh, 0.0)
-
-
-@np.errstate(all="ignore")
 def _scan(model: Model, chosen: Set, keep: int, products: bool) -> list[tuple[float, Set]]:
     """Return the best extensions by one term, of different kinds, with the share of the residual they leave."""
-    extra = np.empty((len(model.target), 0))
+    Q, rows = model.scan_basis, model.scanned
+    extra = np.empty((len(rows), 0))
     if chosen:
-        A = project(model.Q, columns_of(model, chosen))
+        A = project(Q, columns_of(model, chosen)[rows])
         A, R = np.linalg.qr(A / np.linalg.norm(A, axis=0))
         extra = A[:, np.abs(np.diag(R)) > 1e-9]
-    r = project(extra, project(model.Q, model.target))
+    r = project(extra, project(Q, model.target[rows]))
     r = r / np.linalg.norm(r)
     found: list[tuple[float, Set]] = []
     for f in functions_of(chosen):  # the same function with another multiplier
-        columns = np.column_stack(model.values(f, f.theta))
+        columns = np.column_stack(model.values(f, f.theta))[rows]
         columns = columns / np.sqrt(np.mean(columns**2, axis=0))
         slope = columns[:, 1:] if columns.shape[1] > 1 else 0.0 * columns
-        gain = _gains(Products.of(model.multipliers, columns[:, :1], slope, model.Q), extra, r)
+        gain = Products.of(model.multipliers[rows], columns[:, :1], slope, Q).gains(extra, r)
         found += [(1.0 - float(g), (*chosen, Term(int(i), (f,)))) for i, g in enumerate(gain[:, 0]) if g > WORTH]
-    gain = _gains(model.with_multipliers, extra, r)
+    gain = model.with_multipliers.gains(extra, r)
     # Functions that stand alone get places of their own: among so many products one approximates anything.
     for rows, places in ((slice(0, 1), keep // 2), (slice(None), keep)):
         for share, i, j in _best(gain[rows], lambda i, j: (i, model.group[j]), places):
             found.append((share, (*chosen, Term(i, (model.functions[j],)))))
     if products:
         one = model.single
-        gain = _gains(model.with_functions, extra, r)
+        gain = model.with_functions.gains(extra, r)
         argument = np.array([model.functions[k].argument for k in one])
         gain[argument[:, None] == argument] = 0.0
         for share, i, j in _best(gain, lambda i, j: tuple(sorted((model.group[one[i]], model.group[one[j]]))), keep):
@@ -263,7 +249,7 @@ def _search(model: Model, most: int, with_products: int, deadline: float) -> Ite
             for chosen in waiting:
                 if time.perf_counter() > deadline:
                     return
-                error, chosen = refine(model, chosen, deadline)
+                error, chosen = refine(model, chosen)
                 refined.append((error, chosen))
                 if error < floor and written < WRITTEN:
                     written += 1

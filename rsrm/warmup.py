@@ -19,6 +19,7 @@ from rsrm.library import Library
 from rsrm.matching import match_pairs, match_products, orthonormal, scan_single
 from rsrm.matching_kernels import distinct_projections, join_products
 from rsrm.evaluate import values
+from rsrm.mixture_model import Model, Term, refine
 from rsrm.objective import Objective
 from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem
@@ -64,7 +65,7 @@ def compile_kernels() -> float:
     problem = _small_problem()
     with young_only(), event.install_listener("numba:compile", notice):
         for notice.step, step in (("evaluator", _evaluator), ("constants", _constants),
-                                  ("skeletons", _skeletons), ("bank", _bank),
+                                  ("skeletons", _skeletons), ("sums", _sums), ("bank", _bank),
                                   ("matching", _matching), ("genetic refinement", _genetic),
                                   ("tree search", _tree)):
             step(problem)
@@ -99,6 +100,13 @@ def _constants(problem):
 def _skeletons(problem):
     first = Problem(problem.X[:1], problem.y, Library(1, ("add", "mul", "exp")))
     next(skeletons(first, time.perf_counter() + 60.0, np.random.default_rng(0)), None)
+
+
+def _sums(problem):
+    few = Problem(problem.X[:1], problem.y, Library(1, ("add", "mul", "exp")))
+    model = Model(few, 1, np.inf)
+    refine(model, (Term(0, model.functions[:1]),), steps=1)
+    model.with_multipliers.gains(np.empty((len(model.scanned), 0)), model.target[model.scanned])
 
 
 def _bank(problem):

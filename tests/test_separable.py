@@ -75,6 +75,17 @@ def test_roots_of_quadratic_equations(law):
     assert best(problem, source, law, rows(100, 3, seed=1)) < 1e-9
 
 
+def test_roots_of_relations_between_many_variables():
+    def law(X):
+        return X[7] + np.sqrt(X[0] * X[1] * X[2] / X[8] - (X[3] - X[4]) ** 2 - (X[5] - X[6]) ** 2)
+
+    X = rows(2000, 9)
+    X = np.ascontiguousarray(X[:, X[0] * X[1] * X[2] / X[8] - (X[3] - X[4]) ** 2 - (X[5] - X[6]) ** 2 > 0.1])
+    problem = Problem(X, law(X), Library(9))
+    source = quadratics(problem, time.perf_counter() + 20.0, np.random.default_rng(0))
+    assert best(problem, source, law, X[:, :100].copy()) < 1e-9
+
+
 def test_a_quotient_of_polynomials_is_no_root():
     X = rows(300, 2)
     problem = Problem(X, (1.0 + X[0]) / (X[1] + 2.0), Library(2))
