@@ -1,6 +1,7 @@
 """The order in which the stages of a search run.
 
-Cheap exact stages on the user's problem come first, sums over fewer columns where columns tell the same, and the bank.
+Cheap exact stages on the user's problem come first, trees over monomials, sums over fewer columns where columns tell the
+same, and the bank.
 Then several sources share the time until it is up:
 the tree search over reductions with the same stages as closings, the same again under the assumption of noise, sines
 over several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on
@@ -23,6 +24,7 @@ from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
 from rsrm.mixtures import mixtures, more_mixtures
+from rsrm.monomial_search import monomial_trees
 from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.periodic import periodic
 from rsrm.problem import Problem
@@ -34,7 +36,7 @@ from rsrm.terms import subset
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "monomial trees": 2.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -96,6 +98,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         return
     rest = tuple(stage for stage in STAGES[CHEAP:] if stage is not mixtures)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, rest)
+    trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
+    yield "monomial trees", _turn(trees)
     fewer = guarded(_over_fewer_columns(problem, deadline, rng), "fewer columns")
     for _ in range(3):
         yield "fewer columns", _turn(fewer)
@@ -114,6 +118,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     for _ in range(4):
         yield "fewer columns", _turn(fewer)
         yield "reductions", _turn(reductions)
+        yield "monomial trees", _turn(trees)
         yield "periodic", _turn(waves)
         yield "noisy", _turn(perhaps)
         yield "separable", _turn(parts)
@@ -128,6 +133,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "skeletons": more_skeletons(problem, deadline, rng),
         "separable": parts,
         "mixtures": sums,
+        "monomial trees": trees,
         "periodic": waves,
     } | guests
     yield from _in_turns(sources, deadline)

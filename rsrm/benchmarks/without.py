@@ -85,6 +85,12 @@ class WithoutSkeletons(Without):
             "ReductionSearch": _closed_by("skeletons", "more skeletons")}
 
 
+class WithoutMonomials(Without):
+    """No trees over monomials."""
+
+    part = {"monomial_trees": _nothing}
+
+
 class WithoutMixtures(Without):
     """No sums whose functions hold inner constants, but for the parts of sums and products that split."""
 
@@ -156,6 +162,7 @@ SWITCHES: dict[str, type[Without]] = {
     "no direct solvers": WithoutDirect,
     "no bank": WithoutBank,
     "no skeletons": WithoutSkeletons,
+    "no monomial trees": WithoutMonomials,
     "no mixtures": WithoutMixtures,
     "no sines": WithoutPeriodic,
     "no folds": WithoutFolds,
