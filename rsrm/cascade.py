@@ -1,11 +1,10 @@
 """The order in which the stages of a search run.
 
-Cheap exact stages on the user's problem come first, trees over monomials, sums over fewer columns where columns tell the
-same, and the bank.
-Then several sources share the time until it is up:
-the tree search over reductions with the same stages as closings, the same again under the assumption of noise, sines
-over several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on
-the reduced problems that looked best.
+Cheap exact stages on the user's problem come first, trees over monomials, sums over fewer columns where columns tell
+the same, and the bank. Then several sources share the time until it is up: the tree search over reductions with the
+same stages as closings, the same again under the assumption of noise, trees over monomials, sines over several
+periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on the reduced
+problems that looked best.
 """
 
 import time
@@ -167,6 +166,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         "skeletons": more_skeletons(told, deadline, rng),
         "separable": parts,
         "mixtures": chain(guarded(more_mixtures(told, deadline, rng), "mixtures"), exact),
+        "monomial trees": guarded(monomial_trees(problem, deadline, rng), "monomial trees"),
         "periodic": guarded(periodic(told, deadline, rng), "periodic"),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),

@@ -13,7 +13,7 @@ from rsrm.compose import linear, snap
 from rsrm.constants import fit, fit_scaled, workspace
 from rsrm.expression import Expression, variable
 from rsrm.library import Library
-from rsrm.monomial_trees import FITTED, Node, allowed, count, extensions, tokens, trees, weight, write
+from rsrm.monomial_trees import FITTED, Factor, Node, allowed, count, extensions, tokens, trees, weight, write
 from rsrm.problem import Problem
 from rsrm.targets import relative_weights
 from rsrm.terms import presentable, subset
@@ -22,7 +22,11 @@ MAX_LEAVES = 5
 MAX_ROWS, ROWS_PER_CONSTANT, SPARE_ROWS = 150, 3, 24
 """Rows of a fit: so many for each constant and some more, at most MAX_ROWS."""
 SPREAD = 0.4
-"""Standard deviation of the starts."""
+"""Standard deviation of exponents at the start."""
+AROUND_ONE, ARGUMENT = (0.0, 0.7), (0.5, 0.8)
+"""Mean and standard deviation of logarithms of coefficients at the start: of most functions, and of sines."""
+BELOW_ONE = (0.2, 1.0)
+"""Largest value of a monomial at the start where it must stay below one."""
 FIRST_STARTS = 12
 """Starts of each of the smallest trees."""
 DRAWN = 1000
@@ -89,9 +93,21 @@ class _Fits:
                                   spaces[len(text)])
         return sse / len(y), result.copy(), a, b
 
-    def start(self, size: int) -> np.ndarray:
-        """Return random constants near zero."""
-        return self.rng.normal(0.0, SPREAD, size)
+    def monomial(self, factor: Factor) -> np.ndarray:
+        """Return a random start for the monomial inside a factor: the logarithm of its coefficient, and exponents."""
+        exponents = self.rng.normal(0.0, SPREAD, len(self.columns))
+        if factor.base not in ("1 - u", "asin"):
+            mean, spread = ARGUMENT if factor.base in ("sin", "cos", "1 - cos") else AROUND_ONE
+            return np.concatenate([[self.rng.normal(mean, spread)], exponents])
+        logs, least = exponents @ self.logs, np.log(self.rng.uniform(*BELOW_ONE))
+        # Poles between the rows are no way to start, nor are roots of what is negative on some of them.
+        above = factor.base == "1 - u" and factor.power % 1.0 == 0.0 and self.rng.random() < 0.5
+        return np.concatenate([[-logs.min() - least if above else least - logs.max()], exponents])
+
+    def start(self, node: Node, first: Factor | None = None) -> np.ndarray:
+        """Return random constants of a tree, from left to right."""
+        own = self.rng.normal(0.0, SPREAD, len(self.columns)) if first is None else self.monomial(first)
+        return np.concatenate([own, *(self.start(inner, factor) for factor, inner in node)])
 
     def write(self, node: Node, constants: np.ndarray, a: float, b: float) -> Expression | None:
         """Return a fitted tree over the problem's columns, its exponents simple numbers; None if they are not."""
@@ -155,14 +171,14 @@ def monomial_trees(problem: Problem, deadline: float, rng: np.random.Generator) 
                 yield None
 
     def from_zero(some) -> Iterator[tuple[Node, np.ndarray]]:
-        return ((node, fits.start(fits.constants(node))) for node in some)
+        return ((node, fits.start(node)) for node in some)
 
     def extended(best: dict, most: int) -> Iterator[tuple[Node, np.ndarray]]:
         for node in sorted(best, key=lambda k: best[k][0])[:most]:
             _, constants = best.pop(node)
-            for longer, place in extensions(node, factors):
+            for longer, place, factor in extensions(node, factors):
                 at = place * (len(columns) + 1) - 1
-                yield longer, np.insert(constants, at, fits.start(len(columns) + 1))
+                yield longer, np.insert(constants, at, fits.monomial(factor))
 
     levels: dict[int, dict] = {n: {} for n in range(2, MAX_LEAVES + 1)}
     if fits.fits(2):

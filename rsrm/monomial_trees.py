@@ -75,14 +75,14 @@ def trees(factors: tuple[Factor, ...], leaves: int) -> tuple[Node, ...]:
     return (*nested, *beside)
 
 
-def extensions(node: Node, factors: tuple[Factor, ...]) -> Iterator[tuple[Node, int]]:
-    """Yield the trees with one more factor at one of the monomials, and how many monomials stand before the new one."""
+def extensions(node: Node, factors: tuple[Factor, ...]) -> Iterator[tuple[Node, int, Factor]]:
+    """Yield trees with one factor more at a monomial, how many monomials stand before the new one, and the factor."""
     for f in factors:
-        yield (*node, (f, ())), count(node)
+        yield (*node, (f, ())), count(node), f
     before = 1
     for k, (g, inner) in enumerate(node):
-        for longer, place in extensions(inner, factors):
-            yield (*node[:k], (g, longer), *node[k + 1:]), before + place
+        for longer, place, f in extensions(inner, factors):
+            yield (*node[:k], (g, longer), *node[k + 1:]), before + place, f
         before += count(inner)
 
 

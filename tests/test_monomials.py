@@ -57,8 +57,9 @@ def test_an_extension_keeps_the_constants_of_the_others_where_they_were():
     constants = np.random.default_rng(1).normal(size=count(node) * 3 - 1)
     before, _ = fitted(node, constants)
     longer = list(extensions(node, (ONE,)))
-    assert len(longer) == 4 and len({tree for tree, _ in longer}) == 4
-    for tree, place in longer:
+    assert len(longer) == 4 and len({tree for tree, _, _ in longer}) == 4
+    for tree, place, factor in longer:
+        assert factor == ONE
         assert count(tree) == 5
         after, _ = fitted(tree, np.insert(constants, 3 * place - 1, [-40.0, 0.0, 0.0]))  # times 1 + exp(-40)
         np.testing.assert_allclose(after, before, rtol=1e-12)
