@@ -1,10 +1,11 @@
 """The order in which the stages of a search run.
 
-Cheap exact stages on the user's problem come first, trees over monomials, sums over fewer columns where columns tell
-the same, and the bank. Then several sources share the time until it is up: the tree search over reductions with the
-same stages as closings, the same again under the assumption of noise, trees over monomials, sines over several
-periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on the reduced
-problems that looked best.
+Cheap exact stages on the user's problem come first, trees over monomials and the bank next: they find most per
+second. Sums over fewer columns where columns tell the same, sums with inner constants and the first reductions
+follow, then the dearer exact stages and the same under the assumption of noise. Then several sources share the time
+until it is up: the tree search over reductions with the same stages as closings, trees over monomials, sines over
+several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on the
+reduced problems that looked best.
 """
 
 import time
@@ -40,8 +41,8 @@ SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct":
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
 SPLIT_ROWS = 1000
-CHEAP = 6
-"""Direct stages that exact data pass before anybody asks for noise."""
+CHEAP, QUICK = 6, 11
+"""Direct stages that exact data pass before anybody asks for noise, and those that come before the bank."""
 ISLAND_ROWS = 400
 FEW_VARIABLES = 3
 """With more variables laws are products of parts more often than sums, and a scan of all products takes long."""
@@ -95,23 +96,25 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
-    rest = tuple(stage for stage in STAGES[CHEAP:] if stage is not mixtures)
-    yield "direct", direct_stages(problem, deadline, rng, 1.0, rest)
+    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:QUICK])
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", _turn(trees)
+    yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     fewer = guarded(_over_fewer_columns(problem, deadline, rng), "fewer columns")
     for _ in range(3):
         yield "fewer columns", _turn(fewer)
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
     for _ in range(2):
         yield "mixtures", _turn(sums)
+    reduced: list[tuple[float, Problem]] = []
+    reductions = _reductions(problem, deadline, rng, reduced)
+    for _ in range(2):
+        yield "reductions", _turn(reductions)
+    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1])
     perhaps = noisy(problem, deadline, rng, noise.level)
     if noise.level > SMOOTH:  # a law that is neither simple nor smooth, or noise
         for _ in range(3):
             yield "noisy", _turn(perhaps)
-    yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
-    reduced: list[tuple[float, Problem]] = []
-    reductions = _reductions(problem, deadline, rng, reduced)
     parts = guarded(apart(problem, deadline, rng), "separable")
     waves = guarded(periodic(problem, deadline, rng), "periodic")
     for _ in range(4):
