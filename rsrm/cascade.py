@@ -30,13 +30,15 @@ from rsrm.periodic import periodic
 from rsrm.problem import Problem
 from rsrm.redundant import fewer_columns
 from rsrm.separable import splits
+from rsrm.separated_search import separated
 from rsrm.skeleton_fit import more_skeletons
 from rsrm.terms import subset
 
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "monomial trees": 2.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "monomial trees": 2.0,
+         "separated": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -97,6 +99,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:QUICK])
+    few = guarded(separated(problem, deadline, rng), "separated")
+    yield "separated", _turn(few)
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", _turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
@@ -120,6 +124,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     for _ in range(4):
         yield "fewer columns", _turn(fewer)
         yield "reductions", _turn(reductions)
+        yield "separated", _turn(few)
         yield "monomial trees", _turn(trees)
         yield "periodic", _turn(waves)
         yield "noisy", _turn(perhaps)
@@ -136,6 +141,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "separable": parts,
         "mixtures": sums,
         "monomial trees": trees,
+        "separated": few,
         "periodic": waves,
     } | guests
     yield from _in_turns(sources, deadline)

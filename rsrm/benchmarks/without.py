@@ -91,6 +91,12 @@ class WithoutMonomials(Without):
     part = {"monomial_trees": _nothing}
 
 
+class WithoutSeparated(Without):
+    """No separated representations."""
+
+    part = {"separated": _nothing}
+
+
 class WithoutMixtures(Without):
     """No sums whose functions hold inner constants, but for the parts of sums and products that split."""
 
@@ -163,6 +169,7 @@ SWITCHES: dict[str, type[Without]] = {
     "no bank": WithoutBank,
     "no skeletons": WithoutSkeletons,
     "no monomial trees": WithoutMonomials,
+    "no separated": WithoutSeparated,
     "no mixtures": WithoutMixtures,
     "no sines": WithoutPeriodic,
     "no folds": WithoutFolds,
