@@ -160,6 +160,9 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
     for _ in range(2):
         yield "mixtures", _turn(exact)
     told = replace(problem, noise=min(loss(), level))
+    few = guarded(separated(told, deadline, rng), "separated")
+    for _ in range(2):
+        yield "separated", _turn(few)
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
     parts = guarded(apart(told, deadline, rng), "separable")
@@ -176,6 +179,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         "separable": parts,
         "mixtures": chain(guarded(more_mixtures(told, deadline, rng), "mixtures"), exact),
         "monomial trees": guarded(monomial_trees(problem, deadline, rng), "monomial trees"),
+        "separated": chain(few, guarded(separated(problem, deadline, rng), "separated")),
         "periodic": guarded(periodic(told, deadline, rng), "periodic"),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
                         _reductions(problem, deadline, rng, [])),

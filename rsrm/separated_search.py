@@ -26,10 +26,14 @@ ROWS = 600
 TERMS = (2, 3, 4)
 STARTS = 3
 DEGREES, HIGH_DEGREES = (6, 4), (12, 9)
-SHARE = 0.7
+SHARE, NOISY_SHARE = 0.7, 0.35
 """Coefficients of a representation for each row that it is fitted to, at most."""
-GOOD, BETTER = 0.1, 0.3
+GOOD, BETTER, NOISY_BETTER = 0.1, 0.3, 0.8
 """Held-out error of a representation worth a look, and its ratio to that of one of fewer terms."""
+DISTINCT, NOISY_DISTINCT = 5.0, 1.0
+"""Part of a factor, in held-out errors, from which on it counts."""
+TERM = 5.0
+"""Nats that a term has to be worth under noise."""
 TRIED = 40
 """Sets of shapes that are tried for one representation."""
 MOST_PRODUCTS = 400
@@ -56,11 +60,14 @@ class Representation:
         self.basis = np.ascontiguousarray(powers.transpose(1, 2, 0))
         self.known = np.arange(problem.n_rows) % 5 != 4
         self.error, self.factors = np.inf, np.empty((0, problem.n_variables, problem.n_rows))
+        self.noisy = problem.noise > 0
+        self.good, self.better = max(GOOD, 2.0 * problem.noise), NOISY_BETTER if self.noisy else BETTER
 
     def degree(self, n_terms: int, degrees) -> int | None:
         """Return the largest of some degrees that the rows allow."""
         per_degree = n_terms * self.problem.n_variables
-        return next((k for k in degrees if per_degree * (k + 1) <= SHARE * self.known.sum()), None)
+        share = NOISY_SHARE if self.noisy else SHARE
+        return next((k for k in degrees if per_degree * (k + 1) <= share * self.known.sum()), None)
 
     def fit(self, n_terms: int) -> bool:
         """Fit from a random start; return whether the representation is a good one."""
@@ -70,8 +77,8 @@ class Representation:
             c = start(basis[:, self.known], self.z[self.known], n_terms, self.rng)
             c, _ = polished(basis[:, self.known], self.z[self.known], c)
             self._note(basis, c)
-            higher = self.degree(n_terms, HIGH_DEGREES)
-            if self.error < GOOD and higher is not None and higher > degree:
+            higher = None if self.noisy else self.degree(n_terms, HIGH_DEGREES)
+            if self.error < self.good and higher is not None and higher > degree:
                 before, factors = self.error, self.factors
                 basis = self.basis[:, :, : higher + 1]
                 c, _ = polished(basis[:, self.known], self.z[self.known], raised(c, higher))
@@ -80,7 +87,7 @@ class Representation:
                     self.error, self.factors = before, factors
         except np.linalg.LinAlgError:
             return False
-        return self.error < GOOD
+        return self.error < self.good
 
     def _note(self, basis: np.ndarray, c: np.ndarray) -> None:
         self.factors = factor_values(basis, c)
@@ -95,7 +102,7 @@ class Representation:
             f = self.factors[:, j]
             f = f / np.linalg.norm(f, axis=1, keepdims=True) * sizes[:, None]
             _, s, span = np.linalg.svd(f, full_matrices=False)
-            k = max(1, int((s > 5.0 * self.error).sum()))
+            k = max(1, int((s > (NOISY_DISTINCT if self.noisy else DISTINCT) * self.error).sum()))
             found.append((span[:k], self.error / float(s[k - 1])))
         return found
 
@@ -139,8 +146,8 @@ class _Writer:
         kept = kept[sizes[kept] > 0.3 * found.error]
         if not len(kept) or not np.isfinite(values[kept]).all():
             return None
-        kept, c, error = _sparse(values, kept, z)
-        if error > (max(NEARLY, 3.0 * found.error) if inner or self.problem.noise > 0 else NEARLY):
+        kept, c, error = _sparse(values, kept, z, np.exp(TERM / len(z)) if found.noisy else None)
+        if error > (max(NEARLY, 3.0 * found.error) if inner or found.noisy else NEARLY):
             return None
         library = self.problem.library
         written = [[s.write() for s in shapes] for shapes in sets]
@@ -165,8 +172,12 @@ def _plain(picked: np.ndarray, sets: list[list[Shape]]) -> bool:
     return all(sets[j][i].cost == 0.0 for j, i in enumerate(picked))
 
 
-def _sparse(values: np.ndarray, kept: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return (terms, coefficients, error in standard deviations of z), terms left out while the error allows."""
+def _sparse(values: np.ndarray, kept: np.ndarray, z: np.ndarray,
+            growth: float | None) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return (terms, coefficients, error in standard deviations of z), terms left out while the error allows.
+
+    Without `growth` the whole error may be one and a half times that of all terms, with it grow so much a term.
+    """
     def fitted(terms):
         A = values[terms].T
         scale = np.linalg.norm(A, axis=0)
@@ -180,12 +191,12 @@ def _sparse(values: np.ndarray, kept: np.ndarray, z: np.ndarray) -> tuple[np.nda
         for k in weakest:
             fewer = np.delete(kept, k)
             c_fewer, e_fewer = fitted(fewer)
-            if e_fewer <= allowed:
-                kept, c = fewer, c_fewer
+            if e_fewer <= (allowed if growth is None else growth * error):
+                kept, c, error = fewer, c_fewer, e_fewer
                 break
         else:
             break
-    return kept, c, fitted(kept)[1]
+    return kept, c, error
 
 
 def _combinations(choices: list[list[tuple[float, list[Shape]]]]) -> Iterator[list[list[Shape]]]:
@@ -222,9 +233,8 @@ def separated(problem: Problem, deadline: float, rng: np.random.Generator) -> It
     part = subset(problem, ROWS, rng)
     writer = _Writer(part)
     sources = []
-    for name in TARGETS:
-        target = transformed(part, name) if name == "identity" or name in ("sqrt", "inv") or \
-            name in part.library.operators else None
+    for name in ("identity",) if part.noise > 0 else TARGETS:
+        target = transformed(part, name) if name in ("identity", "sqrt", "inv", *part.library.operators) else None
         if target is not None:
             sources.append([target, Representation(part, target.values, rng), np.inf])
     for n_terms in TERMS:
@@ -232,12 +242,14 @@ def separated(problem: Problem, deadline: float, rng: np.random.Generator) -> It
             target, found, least = source
             if found.degree(n_terms, DEGREES) is None:
                 continue
+            best = np.inf
             for _ in range(STARTS):
                 if time.perf_counter() > deadline:
                     return
-                good = found.fit(n_terms)
+                good = found.fit(n_terms) and found.error < min(best, found.better * least)
                 yield None
-                if good and found.error < BETTER * least:
-                    source[2] = found.error
+                if good:
+                    best = source[2] = found.error
                     yield from writer.laws(found, target, deadline)
-                    break
+                    if not found.noisy:
+                        break

@@ -76,7 +76,7 @@ class Column:
                     found.append(Shape(values, POWER_COST * abs(p) + (p != 1.0),
                                        lambda p=p: product(self.library, [(self.x, p)]), False))
             for name in FUNCTIONS:
-                if name in self.library.operators:
+                if name in self.library.operators and not (name == "abs" and self.u.min() * self.u.max() >= 0.0):
                     values = apply_function(name, self.u)
                     if _usable(values):
                         found.append(Shape(values, FUNCTION_COST, lambda name=name: outer(name, self.x), False))

@@ -1,6 +1,7 @@
 """Separated representations: fits against functions of known rank, spans against their members, laws as a whole."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,18 @@ def test_sums_of_products_are_found(rng, name):
         if ok and np.allclose(got, law(*fresh), rtol=1e-7):
             return
     raise AssertionError("not found")
+
+
+def test_noise_hides_neither_the_products_nor_their_number(rng):
+    def law(a, b, c, d, e):
+        return 2 * a * (b * np.sin(c) + d) * np.exp(-e)
+
+    clean = problem_of(law, rng.uniform(1.1, 4, (5, 600)))
+    noise = 0.02
+    problem = replace(clean, y=clean.y + noise * clean.y.std() * rng.normal(size=600), noise=noise)
+    found = [f for f in separated(problem, time.perf_counter() + 60, rng) if f is not None]
+    near = [f for f in found if np.std(values(f, problem.X.T)[0] - clean.y) < 0.3 * noise * clean.y.std()]
+    assert near and min(len(f.tokens) for f in near) < 30
 
 
 def test_nothing_is_tried_in_one_variable_or_without_constants(rng):
