@@ -19,6 +19,8 @@ DEPENDENT = 1e-11
 """Relative size below which what remains of a column after projection counts as zero."""
 MAX_TERMS = 24
 """A fit with more terms is an approximation, not a law."""
+ROUNDINGS = 10.0
+"""Rounding errors of the largest term that a sum may be off."""
 SPARE_ROWS = 3
 """Rows that a fit must have beyond its terms."""
 
@@ -84,6 +86,18 @@ def _exact_on(A, b, support):
     return c, error, error < _tolerance(A[:, support], c)
 
 
+def _rounded(A, c, b) -> np.ndarray | None:
+    """Return factors for the rows that make up for rounding, where rounding hides that a fit is exact, else None.
+
+    Where terms cancel, as at the fixed point of a trajectory, a value tells no more than how its terms were rounded.
+    """
+    errors = np.finfo(float).eps * (np.abs(A) @ np.abs(c))
+    r = b - A @ c
+    if not errors.max() > EXACT or not np.mean(r * r) < np.mean((ROUNDINGS * errors) ** 2):
+        return None
+    return 1.0 / (1.0 + ROUNDINGS / EXACT * errors)
+
+
 def exact_fit(terms: Terms, target: np.ndarray, weights: np.ndarray) -> Fit | None:
     """Return the sparse solution of ``terms @ c = target`` that is exact to rounding, or None.
 
@@ -99,7 +113,8 @@ def exact_fit(terms: Terms, target: np.ndarray, weights: np.ndarray) -> Fit | No
         return None
     c, error, ok = _exact_on(A, b, np.arange(A.shape[1]))
     if not ok:
-        return None
+        factors = _rounded(A, c, b)
+        return None if factors is None else exact_fit(terms, target, weights * factors)
     keep = independent(A / np.sqrt(rows))
     c, error, ok = _exact_on(A, b, keep)
     if not ok:
@@ -184,7 +199,10 @@ def snap_fit(terms: Terms, fit: Fit, target: np.ndarray, weights: np.ndarray, to
         r = b - A @ c
         return float(np.sqrt(np.mean(r * r)) / size)
 
-    limit = max(3.0 * fit.error, 1e-13) if fit.error < 1e-8 else fit.error * (1.0 + 2.0 / len(b))
+    if fit.error < 1e-8:  # with these weights it may be more, where rounding showed
+        limit = max(3.0 * fit.error, 3.0 * error(fit.coefficients), 1e-13)
+    else:
+        limit = fit.error * (1.0 + 2.0 / len(b))
     rounded = np.array([snap(v, tolerance) for v in fit.coefficients])
     if error(rounded) <= limit:
         return Fit(fit.support, rounded, error(rounded))

@@ -15,7 +15,8 @@ from rsrm.noisy_rational import noisy_rational
 from rsrm.problem import Problem
 from rsrm.regression import best_pairs, eliminate, exact_fit
 from rsrm.sparse import noisy_sums, projected, small_sums
-from rsrm.terms import Terms, compose_sum, monomials, presentable, variable_generators
+from rsrm.targets import relative_weights
+from rsrm.terms import Terms, compose_sum, monomials, presentable, subset, variable_generators
 
 
 def problem(function, low=0.5, high=3.0, n_variables=1, rows=100, seed=0, noise=0.0, **library):
@@ -130,6 +131,16 @@ def test_exact_fit_is_sparse_on_collinear_columns():
     np.testing.assert_allclose(fit.coefficients, [0.2, -5.7, 8 / 3], rtol=1e-6)
 
 
+def test_exact_fit_survives_a_fixed_point_where_only_rounding_is_left():
+    x = 1.5 + np.concatenate([np.linspace(-1.0, 1.0, 30), 1e-9 * np.linspace(-1.0, 1.0, 270)])
+    given = Problem(x[None], 2.0 * x**3 - 3.0 * x**2, Library(1))  # zero at 1.5
+    assert np.median(np.abs(given.y)) < 1e-8
+    terms = monomials(variable_generators(given), 4)
+    fit = exact_fit(terms, given.y, relative_weights(given.y))
+    assert [terms.factors[k] for k in fit.support] == [((0, 2.0),), ((0, 3.0),)]
+    np.testing.assert_allclose(fit.coefficients, [-3.0, 2.0], rtol=1e-9)
+
+
 def test_exact_fit_refuses_noise():
     rng = np.random.default_rng(0)
     given = Problem(rng.normal(size=(2, 50)), rng.normal(size=50), Library(2))
@@ -179,3 +190,13 @@ def test_presentable_writes_fractions_without_constants():
     np.testing.assert_allclose(values(f, [[1.0]])[0], 4 / 3)
     assert presentable(compose_sum(terms, [0, 1], [0.3777, 1.0])) is None
     assert library == f.library
+
+
+def test_a_subset_holds_even_steps_of_every_column_and_as_many_rows_as_asked_for():
+    t = np.linspace(0.0, 1000.0, 4000)
+    X = np.array([np.exp(-t), t])  # hardly any row is not at the end of the first column
+    given = Problem(X, np.cos(0.01 * t), Library(2))
+    part = subset(given, 300, np.random.default_rng(0))
+    assert part.n_rows == 300 and len(np.unique(part.X[1])) == 300
+    assert np.isin(X[0][X[0] > 0.2], part.X[0]).all()  # where neighbours are further apart than the steps
+    assert subset(given, 4000, np.random.default_rng(0)) is given
