@@ -1,6 +1,7 @@
 """One-parameter families of functions g(u; theta), with grids of theta that fit the range of u."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +19,15 @@ class Family(NamedTuple):
     build: Callable[[Expression, float], list[Expression | None]]
     sums: bool  # whether sums of variables are tried as arguments
     magnitudes: bool = False  # whether absolute values of variables are tried as arguments
+    warped: bool = False  # whether roots and logarithms of variables are tried as arguments
     unscaled: Callable[[np.ndarray, float], list[np.ndarray]] | None = None  # what `build` writes, where it differs
     fixed: bool = False  # whether only the members of the grid are meant
     shift: float = 0.0  # power of u to which theta is added, where u**shift + theta must keep its sign
     crosses: bool = False  # whether theta may change its sign: near zero g is a constant plus a multiple of a function
 
     def takes(self, kind: str) -> bool:
-        """Return whether arguments of a kind are tried: a "variable", a "sum" (or a square), or a "magnitude"."""
-        return kind == "variable" or (self.sums if kind == "sum" else self.magnitudes)
+        """Return whether arguments of a kind are tried: "variable", "sum" (or square), "magnitude" or "warped"."""
+        return {"variable": True, "sum": self.sums, "magnitude": self.magnitudes, "warped": self.warped}[kind]
 
     def plain(self, u: np.ndarray, theta: float) -> list[np.ndarray]:
         """Return the values of what :attr:`build` writes; :attr:`values` may be a multiple that stays in range."""
@@ -42,10 +44,14 @@ def _rates(u: np.ndarray, low: float, high: float, n: int, signed: bool) -> np.n
     return np.concatenate([k, -k]) if signed else k
 
 
-def _poles(u: np.ndarray) -> np.ndarray:
-    """Return shifts c that keep u + c away from zero on either side of the data."""
-    g = np.geomspace(1e-3, 30.0, 36) * np.ptp(u)
-    return np.concatenate([g - u.min(), -g - u.max()])
+def _poles(u: np.ndarray, p: float) -> np.ndarray:
+    """Return shifts c that keep u**p + c away from zero on either side of the data.
+
+    Next to the range of a high power of u, what matters at small u is tiny.
+    """
+    w = u**p
+    return np.concatenate([np.geomspace(0.03 ** (p + 1.0), 30.0, 36) * np.ptp(w) - w.min(),
+                           -np.geomspace(1e-3, 30.0, 36) * np.ptp(w) - w.max()])
 
 
 def _midpoints(u: np.ndarray) -> np.ndarray:
@@ -89,7 +95,7 @@ def families(library) -> list[Family]:
     if "sin" in names and "cos" in names:
         found.append(Family("wave", lambda u, k: [np.sin(k * u), np.cos(k * u)],
                             lambda u: np.linspace(0.5, 110.0, 200) / np.ptp(u),
-                            lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True))
+                            lambda e, k: [call("sin", scaled(e, k)), call("cos", scaled(e, k))], True, warped=True))
     if "exp" in names:
         found.append(Family("exp", lambda u, k: [np.exp(k * (u - u.max() if k > 0 else u - u.min()))],
                             lambda u: _rates(u, 0.2, 60.0, 24, True), lambda e, k: [call("exp", scaled(e, k))],
@@ -109,8 +115,20 @@ def families(library) -> list[Family]:
     if "tanh" in names or "exp" in names:
         found.append(Family("tanh", lambda u, k: [np.tanh(k * u)], lambda u: _rates(u, 0.5, 200.0, 30, False),
                             lambda e, k: [call("tanh", scaled(e, k))], True))
+
+    def hyperbolic(e, k, name, sign):
+        if name in names:
+            return [call(name, scaled(e, k))]
+        up, down = call("exp", scaled(e, k)), call("exp", scaled(e, -k))
+        return [None if up is None or down is None else linear(library, [(0.5, up), (0.5 * sign, down)])]
+
+    for name, f, sign in (("sinh", np.sinh, -1.0), ("cosh", np.cosh, 1.0)):
+        if name in names or "exp" in names:
+            found.append(Family(name, lambda u, k, f=f: [f(k * u)],
+                                lambda u: np.geomspace(0.2, 20.0, 16) / np.abs(u).max(),
+                                partial(hyperbolic, name=name, sign=sign), False))
     for p in (1.0, 2.0, 4.0):
-        found.append(Family(f"pole{p:.0f}", lambda u, c, p=p: [1.0 / (u**p + c)], lambda u, p=p: _poles(u**p),
+        found.append(Family(f"pole{p:.0f}", lambda u, c, p=p: [1.0 / (u**p + c)], lambda u, p=p: _poles(u, p),
                             lambda e, c, p=p: [power(shifted(power(e, p), c), -1.0)], False, shift=p))
     if {"exp", "log"} <= names or "pow" in names:
         found.append(Family("power", lambda u, p: [(u / u[0]) ** p], _exponents,

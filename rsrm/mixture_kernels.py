@@ -12,10 +12,10 @@ from rsrm._jit import njit, njit_leaf
 
 CODES = {name: k for k, name in enumerate((
     "wave", "exp", "arrhenius", "gauss", "logistic", "tanh", "pole1", "pole2", "pole4", "power", "line", "monomial",
-    "log2", "log", "-log", "sqrt2", "sqrt", "-sqrt2", "-sqrt", "abs"))}
+    "log2", "log", "-log", "sqrt2", "sqrt", "-sqrt2", "-sqrt", "abs", "sinh", "cosh"))}
 """Families by number, as the kernels know them."""
 (WAVE, EXP, ARRHENIUS, GAUSS, LOGISTIC, TANH, POLE1, POLE2, POLE4, POWER, LINE, MONOMIAL, LOG2, LOG, MINUS_LOG, SQRT2,
- SQRT, MINUS_SQRT2, MINUS_SQRT, ABS) = range(len(CODES))
+ SQRT, MINUS_SQRT2, MINUS_SQRT, ABS, SINH, COSH) = range(len(CODES))
 DEPENDENT = 1e-12
 """Share of a column's size that has to be left beside the columns before it."""
 TINY, ROUNDED = 1e-15, 1e-8
@@ -89,6 +89,11 @@ def fill_function(code, u, theta, values, slopes):
             v = u[i] * u[i] if code == SQRT2 or code == MINUS_SQRT2 else u[i]
             g[i] = math.sqrt(-v - theta if falling else v + theta)
             d[i] = -0.5 / g[i] if falling else 0.5 / g[i]
+    elif code == SINH or code == COSH:
+        for i in range(R):
+            up, down = 0.5 * math.exp(theta * u[i]), 0.5 * math.exp(-theta * u[i])
+            g[i] = up - down if code == SINH else up + down
+            d[i] = u[i] * (up + down if code == SINH else up - down)
     else:
         for i in range(R):
             g[i] = abs(u[i] + theta)

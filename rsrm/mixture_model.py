@@ -20,6 +20,8 @@ from rsrm.terms import Generator, many_powers, monomials, variable_generators
 
 PAIRED = 1000
 """Functions, but for those without parameters, of which all products are looked at."""
+SLOWEST = 40
+"""Waves that are tried of roots and logarithms."""
 SLOW = 1e-2
 """Share of its spread by which a function that bends hardly at all differs from a line."""
 SCANNED = 150
@@ -56,27 +58,35 @@ class Model:
         Of the polynomial that every sum contains; None for as high a degree as the rows allow, and roots and inverses.
     deadline : float
         Functions that are not tabulated by then are left out.
+    like : Model, optional
+        Of the same rows: its functions are taken, and nothing is tabulated again.
     """
 
-    def __init__(self, problem: Problem, degree: int, deadline: float):
+    def __init__(self, problem: Problem, degree: int | None, deadline: float, like: "Model | None" = None):
         self.problem = problem
         self.weights = np.ones(problem.n_rows) if problem.weights is None else problem.weights
         self.generators = variable_generators(problem)
         self.base = monomials(self.generators, degree) if degree is not None else many_powers(self.generators)
         columns = self.base.values * self.weights[:, None]
-        self.Q = _basis(columns)
+        self.Q = basis_of(columns)
         rows = problem.n_rows
         self.scanned = np.unique(np.linspace(0, rows - 1, max(SCANNED, 5 * columns.shape[1])).round().astype(int))
-        self.scan_basis = self.Q if len(self.scanned) == rows else _basis(columns[self.scanned])
+        self.scan_basis = self.Q if len(self.scanned) == rows else basis_of(columns[self.scanned])
         spread = (problem.y - np.average(problem.y, weights=self.weights**2)) * self.weights
         largest = np.abs(spread).max()  # squares of what is beyond 1e154 either way leave the range of floats
         self.target = problem.y * self.weights / largest / np.linalg.norm(spread / largest)
         self.basis, self.left = np.ascontiguousarray(self.Q.T), project(self.Q, self.target)
         self._multipliers()
-        self.arguments = [(g, "variable") for g in self.generators]  # each with its kind, see Family.takes
-        self._compound_arguments(problem.library)
-        self.families = families(problem.library)
-        self._tabulate(deadline)
+        if like is None:
+            self.arguments = [(g, "variable") for g in self.generators]  # each with its kind, see Family.takes
+            self._compound_arguments(problem.library)
+            self.families = families(problem.library)
+            self._tabulate(deadline)
+        else:
+            self.arguments, self.families, self.least = like.arguments, like.families, like.least
+            self.functions, self.tables, self.group, self.single = like.functions, like.tables, like.group, like.single
+        if self.functions:
+            self.G, self.H = self.table(self.scanned)
 
     def _multipliers(self) -> None:
         n = len(self.generators)
@@ -112,6 +122,12 @@ class Model:
         for g in generators if "abs" in library.operators else ():
             if g.values.min() < 0.0 < g.values.max():
                 self.arguments.append((Generator(np.abs(g.values), outer("abs", g.expression)), "magnitude"))
+        for g in generators if n <= 3 else ():
+            if "sqrt" in library.operators and g.values.min() >= 0.0:
+                self.arguments.append((Generator(np.sqrt(g.values), outer("sqrt", g.expression)), "warped"))
+            shifted = linear(library, [(1.0, g.expression)], 1.0)
+            if "log" in library.operators and g.values.min() > -0.9 and shifted is not None:
+                self.arguments.append((Generator(np.log1p(g.values), outer("log", shifted)), "warped"))
 
     @np.errstate(all="ignore")
     def _tabulate(self, deadline) -> None:
@@ -126,6 +142,8 @@ class Model:
                 grid = family.grid(argument.values)
                 if family.crosses and len(grid):
                     self.least[f, k] = float(np.abs(grid).min())
+                if kind == "warped":
+                    grid = grid[:SLOWEST]
                 for theta in grid[::1 if family.sums or family.fixed else 2]:
                     g, *other = family.values(argument.values, theta)
                     h = 0.0 if family.fixed else 1e-4 * abs(theta)
@@ -139,15 +157,17 @@ class Model:
                         first.append(pair[0])
                         second.append(pair[1])
                         groups.setdefault((f, k), len(groups))
-        if not first:
-            return
-        self.G, self.H = np.column_stack(first)[self.scanned], np.column_stack(second)[self.scanned]
+        self.tables = np.array(first), np.array(second)
         self.group = np.array([groups[f.family, f.argument] for f in self.functions])
         self.single = np.flatnonzero([self.arguments[f.argument][1] == "variable" for f in self.functions])
         if len(self.single) > PAIRED:
             fixed = np.array([self.families[f.family].fixed for f in self.functions])[self.single]
             nth = -(-int((~fixed).sum()) // PAIRED)
             self.single = self.single[fixed | (np.arange(len(fixed)) % nth == 0)]
+
+    def table(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the functions and their slopes on some rows, float64[rows, n] each."""
+        return self.tables[0][:, rows].T.copy(), self.tables[1][:, rows].T.copy()
 
     @cached_property
     def with_multipliers(self) -> Products:
@@ -193,7 +213,7 @@ class Model:
         return False
 
 
-def _basis(columns: np.ndarray) -> np.ndarray:
+def basis_of(columns: np.ndarray) -> np.ndarray:
     """Return an orthonormal basis of the columns, without those that depend on earlier ones."""
     Q, R = np.linalg.qr(columns / np.sqrt(np.mean(columns**2, axis=0)))
     return Q[:, np.abs(np.diag(R)) > 1e-9 * np.sqrt(len(columns))]

@@ -21,6 +21,7 @@ import numpy as np
 from rsrm.compose import snap
 from rsrm.expression import Expression
 from rsrm.mixture_model import Function, Model, Set, Term, columns_of, functions_of, project, refine
+from rsrm.mixture_pairs import likely_pairs
 from rsrm.mixture_products import Products
 from rsrm.primitives import BY_NAME
 from rsrm.problem import Problem
@@ -40,6 +41,8 @@ FOLLOWED = (0, 8, 5, 4)
 """... and so many extensions of each."""
 FIRST, ALL = 2, 1000
 """Sets at every depth to which products of two functions are added, in a quick search and in a thorough one."""
+PAIRWISE, PAIRS = 0, 4000
+"""In the place of ``FIRST``: all pairs of terms at the start, and how many of them are refined."""
 PRODUCT_SECONDS = 1.5
 """A scan of all products that would take longer is left out: it is one step, and others wait for their turn."""
 WORTH = 0.5
@@ -195,9 +198,10 @@ def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -
     passes: list[tuple[str, int | None, int, int]] = [("identity", 1, FEW, 1)] if degree > 1 else []
     passes += [("identity", degree, DEPTH, FIRST)]
     if problem.noise == 0:
+        passes += [("identity", d, DEPTH, PAIRWISE) for d in ((1, degree) if degree > 1 else (1,))]
         passes += [("identity", None, DEPTH, ALL), *((name, degree, FEW, FIRST) for name in OUTER)]
         passes += [("identity", degree, DEPTH, ALL)]
-    solved = False
+    solved, model = False, None
     for name, d, depth, with_products in passes:
         if solved and with_products == ALL:
             continue
@@ -205,7 +209,7 @@ def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -
         if target is None or (name in BY_NAME and name not in ALWAYS and name not in part.library.operators):
             continue
         inner = replace(part, y=target.values) if name != "identity" else part
-        model = Model(inner, d, deadline)
+        model = Model(inner, d, deadline, model)
         if not model.functions:
             return
         short = False
@@ -224,11 +228,15 @@ def _search(model: Model, most: int, with_products: int, deadline: float) -> Ite
     exact = problem.noise == 0
     floor = CONVERGED if exact else 1.05 * problem.noise
     parents: list[tuple[float, Set]] = [(1.0, ())]
-    for depth in range(most):
+    pairwise = with_products == PAIRWISE
+    for depth in range(1 if pairwise else 0, most):
         if model.Q.shape[1] + 4 * (depth + 1) > problem.n_rows - 4:
             return
         proposed: list[tuple[float, Set]] = []
-        for k, (error, parent) in enumerate(parents):
+        first = pairwise and depth == 1
+        if first:
+            proposed = yield from likely_pairs(model, PAIRS, deadline)
+        for k, (error, parent) in enumerate(parents if not first else ()):
             if time.perf_counter() > deadline:
                 return
             keep = BEAM[0] if depth == 0 else FOLLOWED[depth]
@@ -241,7 +249,7 @@ def _search(model: Model, most: int, with_products: int, deadline: float) -> Ite
                                           if i != term.functions[0].argument)))
                          for share, (term,) in proposed if len(term.functions) == 1 and term.multiplier == 0]
         refined, found, written = [], [], 0
-        waiting = [chosen for _, chosen in sorted(proposed, key=lambda item: item[0])[:REFINED]]
+        waiting = [chosen for _, chosen in sorted(proposed, key=lambda item: item[0])[:PAIRS if first else REFINED]]
         for plain in (False, True):
             if plain:
                 best = sorted(refined, key=lambda item: item[0])[:PLAINER]

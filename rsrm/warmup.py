@@ -20,6 +20,7 @@ from rsrm.matching import match_pairs, match_products, orthonormal, scan_single
 from rsrm.matching_kernels import distinct_projections, join_products
 from rsrm.evaluate import values
 from rsrm.mixture_model import Model, Term, refine
+from rsrm.mixture_pairs import CHUNK, Planes, best_pairs
 from rsrm.objective import Objective
 from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem
@@ -107,6 +108,8 @@ def _sums(problem):
     model = Model(few, 1, np.inf)
     refine(model, (Term(0, model.functions[:1]),), steps=1)
     model.with_multipliers.gains(np.empty((len(model.scanned), 0)), model.target[model.scanned])
+    empty = Planes(np.zeros((CHUNK, 2, 4)), np.zeros((CHUNK, 2)), np.zeros((CHUNK, 2), np.int64))
+    list(best_pairs(empty, 1, np.inf))
 
 
 def _bank(problem):

@@ -245,3 +245,16 @@ def test_random_values_are_no_sum():
     rng = np.random.default_rng(3)
     given = Problem(rng.uniform(1, 2, (2, 60)), rng.normal(size=60), Library(2))
     assert found(given, 10.0) is None
+
+
+@pytest.mark.parametrize(("law", "high"), [
+    (lambda a, b: 1.7 * np.sin(1.1 * b) - 0.4 * np.sinh(0.9 * a), 3.0),
+    (lambda a, b: 0.8 * np.cos(np.log(a + 1.0)) + 0.3 * b**2 * a, 9.0),
+    (lambda a, b: 0.5 * np.sin(2.3 * np.sqrt(a)) - 0.7 * b, 9.0),
+    (lambda a, b: 0.2 * np.sqrt(a) + 0.33 * a**2 / (0.5 * a**4 + 1.0) - b, 40.0),  # bends at a small part of the range
+], ids=["hyperbolic", "log wave", "root wave", "small pole"])
+def test_further_functions(law, high):
+    given = problem(law, high=high)
+    expression = found(given)
+    far = np.random.default_rng(5).uniform(0.3, 1.5 * high, (100, 2))
+    np.testing.assert_allclose(values(expression, far)[0], law(*far.T), rtol=1e-6)
