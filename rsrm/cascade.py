@@ -28,7 +28,7 @@ from rsrm.monomial_search import monomial_trees
 from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.periodic import periodic
 from rsrm.problem import Problem
-from rsrm.redundant import fewer_columns
+from rsrm.redundant import fewer_columns, thin
 from rsrm.separable import splits
 from rsrm.separated_search import separated
 from rsrm.skeleton_fit import more_skeletons
@@ -46,6 +46,9 @@ SPLIT_ROWS = 1000
 CHEAP, QUICK = 6, 11
 """Direct stages that exact data pass before anybody asks for noise, and those that come before the bank."""
 ISLAND_ROWS = 400
+SUMS_OF_RATES = 6
+"""Turns for sums where columns depend on each other: such rows come from rate equations, and no factor of a variable
+can be told from others there."""
 FEW_VARIABLES = 3
 """With more variables laws are products of parts more often than sums, and a scan of all products takes long."""
 ROUND = 8_000
@@ -105,9 +108,11 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     yield "monomial trees", _turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     fewer = guarded(_over_fewer_columns(problem, deadline, rng), "fewer columns")
+    sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
+    for _ in range(SUMS_OF_RATES if thin(problem) else 0):
+        yield "mixtures", _turn(sums)
     for _ in range(3):
         yield "fewer columns", _turn(fewer)
-    sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
     for _ in range(2):
         yield "mixtures", _turn(sums)
     reduced: list[tuple[float, Problem]] = []

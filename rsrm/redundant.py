@@ -10,6 +10,8 @@ from itertools import combinations
 
 import numpy as np
 from scipy.linalg import lstsq
+from scipy.spatial import KDTree
+from scipy.stats import rankdata
 
 from rsrm.problem import Problem
 from rsrm.reducing import reduced
@@ -22,6 +24,26 @@ SMOOTH = 3e-3
 """Held-out error, in standard deviations of y, up to which a smooth model counts as an explanation."""
 MOST = 3
 """Sets of columns that are followed."""
+NEIGHBOURS, DIMENSION_ROWS, FILLED = 10, 2000, 0.8
+"""Neighbours and rows from which the dimension of the data is estimated, and its share of the columns' number that
+independent columns exceed."""
+
+
+def thin(problem: Problem) -> bool:
+    """Return whether the rows fill fewer dimensions than there are columns, as those of a trajectory do.
+
+    The dimension is estimated from the distances of neighbours (Levina & Bickel 2004, equation 8).
+    """
+    n = problem.n_variables
+    if n < 2 or problem.n_rows < 10 * NEIGHBOURS:
+        return False
+    few = problem.take(slice(None, None, -(-problem.n_rows // DIMENSION_ROWS)))
+    points = rankdata(few.X, axis=1).T
+    distances = KDTree(points).query(points, NEIGHBOURS + 1)[0][:, 1:]
+    distances = distances[distances[:, 0] > 0.0]
+    if len(distances) < len(points) // 2:
+        return False
+    return float(1.0 / np.mean(np.log(distances[:, -1:] / distances[:, :-1]))) < FILLED * n
 
 
 def fewer_columns(problem: Problem) -> list[Problem]:

@@ -7,7 +7,7 @@ from rsrm.evaluate import values
 from rsrm.export import parse
 from rsrm.library import Library
 from rsrm.problem import Problem
-from rsrm.redundant import fewer_columns
+from rsrm.redundant import fewer_columns, thin
 
 
 def trajectory(rows=600):
@@ -38,3 +38,33 @@ def test_a_law_of_one_column_is_found_beside_its_time():
     far = np.column_stack([np.full(50, 3.0), np.linspace(10.0, 100.0, 50)])
     np.testing.assert_allclose(model.predict(far), 0.12 * np.sqrt(far[:, 1]) + 0.15 * far[:, 1] * np.exp(
         -far[:, 1] / 0.6), rtol=1e-6)
+
+
+def test_rows_of_a_trajectory_are_thin_and_independent_columns_are_not():
+    rng = np.random.default_rng(0)
+    t, a = trajectory()
+
+    def is_thin(*columns):
+        return thin(Problem(np.array(columns), columns[0], Library(len(columns))))
+
+    assert is_thin(t, a)
+    assert is_thin(a, t**3)
+    assert is_thin(np.cos(t), t, -np.sin(t))
+    u, v = rng.uniform(-1.0, 1.0, (2, 1500))
+    assert is_thin(u, v, u * v + v**2)  # a surface in space
+    assert not is_thin(u, v)
+    assert not is_thin(np.exp(5.0 * u), v, rng.normal(size=1500))
+    assert not is_thin(*(c.ravel() for c in np.meshgrid(np.linspace(0.0, 1.0, 30), np.linspace(0.0, 1.0, 30))))
+    assert not is_thin(np.round(3.0 * u), np.round(3.0 * v))  # more rows than different ones
+    assert not is_thin(t)
+    assert not thin(Problem(np.array([t, a])[:, :20], t[:20], Library(2)))
+
+
+def test_a_law_of_two_terms_that_hide_each_other_is_found_along_a_curve():
+    t = np.linspace(0.0, 40.0, 1500)
+    a = 2.5 - 2.0 * np.exp(-0.3 * t)
+    X = np.column_stack([a, t])
+    law = lambda a, t: -0.18 * a + 0.23 * a * np.exp(-0.46 * t) + 0.15 * t * np.exp(-0.12 * t)  # noqa: E731
+    model = RSRM(max_time=60, random_state=0).fit(X, law(a, t))
+    far = np.random.default_rng(1).uniform(0.5, 50.0, (50, 2))
+    np.testing.assert_allclose(model.predict(far), law(*far.T), rtol=1e-6)
