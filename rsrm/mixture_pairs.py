@@ -171,4 +171,5 @@ def likely_pairs(model: Model, keep: int, deadline: float) -> Generator[None, No
         multiplier, function = found.terms[k]
         return Term(int(multiplier), (model.functions[function],))
 
-    return [(share, (term(i), term(j))) for share, i, j in best]
+    real = found.terms[:, 0] >= 0  # where two planes count as one, zeros that fill a chunk up may be the best partner
+    return [(share, (term(i), term(j))) for share, i, j in best if real[i] and real[j]]

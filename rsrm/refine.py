@@ -5,7 +5,7 @@ import numpy as np
 from rsrm.closing import column
 from rsrm.compose import snap
 from rsrm.constants import fit
-from rsrm.expression import Expression
+from rsrm.expression import Expression, subtree_ends
 from rsrm.limits import INVERSE_PAIRS
 from rsrm.objective import FLOOR, SMALLEST, Objective
 from rsrm.problem import Problem
@@ -16,6 +16,8 @@ TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
 FIT_ROWS = 2000
 PRUNED = 16
 """Terms are left out of candidates with at most this many constants."""
+SAME = 1e-11
+"""Relative difference of values that counts as none, where an operator is left out."""
 MARGIN = 50.0
 """Candidates whose description is longer than the best by more nats than this are kept as they are."""
 
@@ -56,7 +58,7 @@ class Refiner:
             best = self._recognized(best)
             best = self._settled(best)
             best = self._keep_shorter(best, simplify(best.expression))
-        return best
+        return self._hoisted(best)
 
     def _scored(self, expression: Expression, like: Candidate) -> Candidate:
         return Candidate(expression, *self.objective.score(expression), like.found_at, like.stage)
@@ -87,6 +89,32 @@ class Refiner:
                 new = self._keep_shorter(old, shorter)
                 if new is not old:
                     return self._unwrapped(new)
+        return old
+
+    def _hoisted(self, old: Candidate) -> Candidate:
+        """Put operands in the place of operators, in an exact formula, where the data do not tell the difference.
+
+        Of a column that is tiny beside the others the cosine is one, and the tanh is the column itself.
+        """
+        X, e = self.fit_problem.X, old.expression
+        values = column(e, X) if old.nrmse < EXACT and self._length(old) <= self._length(self.pool.best()) else None
+        if values is None:
+            return old
+        library, tokens = e.library, e.expanded
+        n, arity, constant = len(tokens), library.tables.arity, tokens == library.constant
+        ends = np.empty(n, np.int32)
+        subtree_ends(tokens, n, arity, ends)
+        for k in range(n):
+            first = k + 1
+            for _ in range(arity[tokens[k]]):
+                kept = np.r_[:k, first:ends[first], ends[k]:n]
+                first = ends[first]
+                hoisted = Expression(tokens[kept], e.constants[np.isin(np.flatnonzero(constant), kept)], library)
+                now = column(hoisted, X)
+                if now is not None and np.allclose(now, values, rtol=SAME, atol=1e-2 * SAME * np.abs(values).max()):
+                    new = self._keep_shorter(old, simplify(hoisted))
+                    if new is not old:
+                        return self._hoisted(new)
         return old
 
     def _weights(self, candidate: Candidate, problem: Problem) -> np.ndarray | None:

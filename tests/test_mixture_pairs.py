@@ -87,6 +87,7 @@ def test_two_terms_that_hide_each_other_are_found_together(decay):
     chosen = [terms for _, terms in returned(likely_pairs(decay, 200, np.inf))]
     names = [{(decay.families[f.family].name, f.argument) for t in terms for f in t.functions} for terms in chosen]
     assert {("power", 0), ("pole1", 0)} in names
+    assert all(t.multiplier >= 0 for terms in chosen for t in terms)
 
 
 def test_nothing_is_looked_at_after_the_deadline(decay):

@@ -37,6 +37,20 @@ def test_functions_over_their_inverses_stay_where_they_tell(text, law, low, high
     assert considered(text, law, low, high) == infix(parse(text, Library(1)))
 
 
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("x0/sin(x1*cos(x2))", "x0/sin(x1)"),
+    ("x0/(x3*tanh(sin(x1)/x3))", "x0/sin(x1)"),
+    ("2.5*x0*exp(x2)/x1 + x2", "2.5*x0/x1"),
+])
+def test_operators_over_columns_of_another_order_of_magnitude_go(text, wanted):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 1.5, (4, 60)) * np.array([[1.0], [1.0], [1e-20], [1e20]])
+    library = Library(4)
+    given = Problem(X, values(parse(wanted, library), X.T)[0], library)
+    refiner = Refiner(Objective(given), Pool(60), np.random.default_rng(0))
+    assert infix(refiner.consider(parse(text, library)).expression) == infix(parse(wanted, library))
+
+
 TINY = np.geomspace(1e-9, 10.0, 400)
 
 
