@@ -50,7 +50,8 @@ SUMS_OF_RATES = 6
 """Turns for sums where columns depend on each other: such rows come from rate equations, and no factor of a variable
 can be told from others there."""
 FEW_VARIABLES = 3
-"""With more variables laws are products of parts more often than sums, and a scan of all products takes long."""
+"""With more variables laws are products of parts more often than sums, a scan of all products takes long, and the
+islands and the large bank are further from a whole law."""
 ROUND = 8_000
 """Expressions scored in one round of an island."""
 ARMS = 5
@@ -103,7 +104,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         return
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:QUICK])
     few = guarded(separated(problem, deadline, rng), "separated")
-    yield "separated", _turn(few)
+    for _ in range(2 if problem.n_variables == 2 else 1):  # of two variables it tells more
+        yield "separated", _turn(few)
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", _turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
@@ -126,7 +128,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
             yield "noisy", _turn(perhaps)
     parts = guarded(apart(problem, deadline, rng), "separable")
     waves = guarded(periodic(problem, deadline, rng), "periodic")
-    for _ in range(4):
+    for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 4):
         yield "fewer columns", _turn(fewer)
         yield "reductions", _turn(reductions)
         yield "separated", _turn(few)

@@ -1,44 +1,39 @@
 """Laws that are sums of products of functions of single variables, in many variables and from few rows.
 
 A separated representation (:mod:`rsrm.separated`) shows how many terms a target has and, for every column, the space
-that its factors span. Functions that span it (:mod:`rsrm.separated_shapes`) replace the polynomials; of their products
-those stay that the target needs.
+that its factors span. Functions that span it replace the polynomials (:mod:`rsrm.separated_laws`).
 """
 
-import heapq
 import time
 from collections.abc import Iterator
 
 import numpy as np
 
-from rsrm.compose import linear, product
-from rsrm.constants import fit
 from rsrm.expression import Expression
 from rsrm.problem import Problem
-from rsrm.regression import solve
-from rsrm.separated import factor_values, polished, raised, start
-from rsrm.separated_shapes import Column, Shape
+from rsrm.separated import factor_values, matrix_starts, polished, raised, start, trimmed
+from rsrm.separated_laws import Writer
 from rsrm.surrogate import Columns, chebyshev
-from rsrm.targets import Target, transformed
-from rsrm.terms import presentable, subset
+from rsrm.targets import transformed
+from rsrm.terms import subset
 
-ROWS = 600
-TERMS = (2, 3, 4)
+ROWS, MATRIX_ROWS, MATRIX_LEAST = 600, 1200, 40
+"""Rows used of many variables, and of two, at most and at least."""
+TERMS, MATRIX_TERMS = (2, 3, 4), (1, 2, 3, 4, 5)
 STARTS = 3
 DEGREES, HIGH_DEGREES = (6, 4), (12, 9)
 SHARE, NOISY_SHARE = 0.7, 0.35
 """Coefficients of a representation for each row that it is fitted to, at most."""
+ENDS, MARGIN = 3, 0.01
+"""Rows at either end of a column that are not held out, and the share of those not asked what the factors are."""
+ENOUGH, ROUNDING, MATRIX_GOOD = 10.0, 1e-12, 1e-3
+"""Of two variables: how far the error may be from the least of any number of terms, or in all; what is worth a look."""
+FAR = 30.0
+"""Errors of a representation from which on a row is left out."""
 GOOD, BETTER, NOISY_BETTER = 0.1, 0.3, 0.8
 """Held-out error of a representation worth a look, and its ratio to that of one of fewer terms."""
 DISTINCT, NOISY_DISTINCT = 5.0, 1.0
 """Part of a factor, in held-out errors, from which on it counts."""
-TERM = 5.0
-"""Nats that a term has to be worth under noise."""
-TRIED = 40
-"""Sets of shapes that are tried for one representation."""
-MOST_PRODUCTS = 400
-MOST_TERMS = 12
-EXACT, NEARLY = 1e-9, 1e-6
 TARGETS = ("identity", "sqrt", "inv", "exp")
 
 
@@ -89,6 +84,46 @@ class Representation:
             return False
         return self.error < self.good
 
+    def fit_matrix(self) -> bool:
+        """Fit a target of two variables by as few terms as it needs; return whether the representation is good."""
+        if self.problem.n_rows < MATRIX_LEAST:
+            return False
+        self.known |= self._at_ends(ENDS)  # a polynomial says nothing about rows beyond those that it is fitted to
+        tried = {n: (np.inf, self.factors) for n in MATRIX_TERMS}
+        for basis, c in matrix_starts(self.problem.X, self.z, self.known, SHARE):
+            for n_terms in MATRIX_TERMS:
+                most = int(SHARE * self.known.sum() / (2 * n_terms))
+                try:
+                    few, _ = polished(basis[:, self.known, :most], self.z[self.known], c[:n_terms, :, :most])
+                except np.linalg.LinAlgError:
+                    continue
+                factors = factor_values(basis[:, :, :most], few)
+                error = trimmed((factors.prod(axis=1).sum(axis=0) - self.z)[~self.known]) / float(np.std(self.z))
+                if error < tried[n_terms][0]:
+                    tried[n_terms] = error, _orthogonal(factors)
+        enough = max(ENOUGH * min(error for error, _ in tried.values()), ROUNDING)
+        self.error, self.factors = next((t for t in tried.values() if t[0] <= enough), (np.inf, self.factors))
+        return self.error < MATRIX_GOOD and len(self.factors) > 1
+
+    def supported(self) -> np.ndarray:
+        """Return the rows that the representation is true of.
+
+        In corners with few rows it may be far off, and at the ends of a column it fits its rows whatever the factors.
+        """
+        rest = np.abs(self.factors.prod(axis=1).sum(axis=0) - self.z)
+        return (rest <= FAR * self.error * np.std(self.z)) & ~self._at_ends(max(ENDS, int(MARGIN * len(rest))))
+
+    def _at_ends(self, n: int) -> np.ndarray:
+        found = np.zeros(self.problem.n_rows, bool)
+        for x in self.problem.X:
+            found[np.argsort(x)[[*range(n), *range(-n, 0)]]] = True
+        return found
+
+    def take(self, rows: np.ndarray) -> None:
+        """Keep some rows only."""
+        self.problem, self.z, self.known = self.problem.take(rows), self.z[rows], self.known[rows]
+        self.factors = _orthogonal(self.factors[:, :, rows])
+
     def _note(self, basis: np.ndarray, c: np.ndarray) -> None:
         self.factors = factor_values(basis, c)
         r = (self.factors.prod(axis=1).sum(axis=0) - self.z)[~self.known]
@@ -107,114 +142,11 @@ class Representation:
         return found
 
 
-class _Writer:
-    """Turns representations into laws."""
-
-    def __init__(self, problem: Problem):
-        self.problem = problem
-        self.columns = [Column(problem, j) for j in range(problem.n_variables)]
-
-    def laws(self, found: Representation, target: Target, deadline: float) -> Iterator[Expression | None]:
-        """Yield laws for a target whose representation is known; None between attempts."""
-        choices = []
-        for column, (span, floor) in zip(self.columns, found.spans(), strict=True):
-            choices.append(column.sets(span, floor))
-            yield None
-        for sets in _combinations(choices):
-            if time.perf_counter() > deadline:
-                return
-            law = self._law(sets, found, target)
-            yield None if law is None else presentable(target.lift(law))
-
-    def _law(self, sets: list[list[Shape]], found: Representation, target: Target) -> Expression | None:
-        """Return the sum of products of shapes that is the target, or None."""
-        if np.prod([len(s) for s in sets]) > MOST_PRODUCTS:
-            return None
-        tensor = np.ones((len(found.factors), 1))  # coefficients of all products, term by term
-        for j, shapes in enumerate(sets):
-            V = np.stack([s.values for s in shapes])
-            beta = np.linalg.lstsq(V.T, found.factors[:, j].T)[0].T
-            tensor = (tensor[:, :, None] * beta[:, None, :]).reshape(len(beta), -1)
-        picked = np.stack(np.meshgrid(*(range(len(s)) for s in sets), indexing="ij"), -1).reshape(-1, len(sets))
-        values = np.ones((len(picked), self.problem.n_rows))
-        for j, shapes in enumerate(sets):
-            values *= np.stack([s.values for s in shapes])[picked[:, j]]
-        z, w, spread = target.values, target.weights, np.std(target.values)
-        sizes = np.abs(tensor.sum(axis=0)) * np.sqrt(np.mean(values**2, axis=1)) / spread
-        inner = any(s.inner for shapes in sets for s in shapes)
-        kept = np.argsort(-sizes)[:MOST_TERMS]
-        kept = kept[sizes[kept] > 0.3 * found.error]
-        if not len(kept) or not np.isfinite(values[kept]).all():
-            return None
-        kept, c, error = _sparse(values, kept, z, np.exp(TERM / len(z)) if found.noisy else None)
-        if error > (max(NEARLY, 3.0 * found.error) if inner or found.noisy else NEARLY):
-            return None
-        library = self.problem.library
-        written = [[s.write() for s in shapes] for shapes in sets]
-        terms = []
-        for k in kept:
-            factors = [written[j][i] for j, i in enumerate(picked[k]) if sets[j][i].cost > 0.0]
-            if any(f is None for f in factors):
-                return None
-            terms.append(product(library, [(f, 1.0) for f in factors]))
-        if any(t is None for t in terms):
-            return None
-        constant = sum(float(a) for a, k in zip(c, kept, strict=True) if _plain(picked[k], sets))
-        law = linear(library, [(float(a), t) for a, t, k in zip(c, terms, kept, strict=True)
-                               if not _plain(picked[k], sets)], constant)
-        if law is None or not len(law.constants):
-            return law
-        return fit(law, self.problem.X, z, w, n_starts=0)[0]
-
-
-def _plain(picked: np.ndarray, sets: list[list[Shape]]) -> bool:
-    """Return whether a product is the constant."""
-    return all(sets[j][i].cost == 0.0 for j, i in enumerate(picked))
-
-
-def _sparse(values: np.ndarray, kept: np.ndarray, z: np.ndarray,
-            growth: float | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return (terms, coefficients, error in standard deviations of z), terms left out while the error allows.
-
-    Without `growth` the whole error may be one and a half times that of all terms, with it grow so much a term.
-    """
-    def fitted(terms):
-        A = values[terms].T
-        scale = np.linalg.norm(A, axis=0)
-        c, r = solve(A / scale, z)
-        return c / scale, float(np.sqrt(np.mean(r * r)) / np.std(z))
-
-    c, error = fitted(kept)
-    allowed = max(1.5 * error, 1e-11)
-    while len(kept) > 1:
-        weakest = np.argsort(np.abs(c) * np.linalg.norm(values[kept], axis=1))[:2]
-        for k in weakest:
-            fewer = np.delete(kept, k)
-            c_fewer, e_fewer = fitted(fewer)
-            if e_fewer <= (allowed if growth is None else growth * error):
-                kept, c, error = fewer, c_fewer, e_fewer
-                break
-        else:
-            break
-    return kept, c, error
-
-
-def _combinations(choices: list[list[tuple[float, list[Shape]]]]) -> Iterator[list[list[Shape]]]:
-    """Yield one set of shapes per column, best sums of scores first."""
-    if any(not options for options in choices):
-        return
-    first = (0,) * len(choices)
-    heap, seen = [(sum(options[0][0] for options in choices), first)], {first}
-    for _ in range(TRIED):
-        if not heap:
-            return
-        score, place = heapq.heappop(heap)
-        yield [options[k][1] for options, k in zip(choices, place, strict=True)]
-        for j, k in enumerate(place):
-            following = (*place[:j], k + 1, *place[j + 1:])
-            if k + 1 < len(choices[j]) and following not in seen:
-                seen.add(following)
-                heapq.heappush(heap, (score + choices[j][k + 1][0] - choices[j][k][0], following))
+def _orthogonal(factors: np.ndarray) -> np.ndarray:
+    """Return the same function of two variables, float64[T, 2, N], by factors that are orthogonal over the rows."""
+    (Q, R), (P, S) = (np.linalg.qr(factors[:, j].T) for j in (0, 1))
+    U, s, V = np.linalg.svd(R @ S.T)
+    return np.stack([(Q @ U * np.sqrt(s)).T, (P @ V.T * np.sqrt(s)).T], axis=1)
 
 
 def separated(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:
@@ -230,13 +162,23 @@ def separated(problem: Problem, deadline: float, rng: np.random.Generator) -> It
     """
     if problem.n_variables < 2 or not problem.library.constants:
         return
-    part = subset(problem, ROWS, rng)
-    writer = _Writer(part)
+    part = subset(problem, MATRIX_ROWS if problem.n_variables == 2 and problem.noise == 0 else ROWS, rng)
     sources = []
     for name in ("identity",) if part.noise > 0 else TARGETS:
         target = transformed(part, name) if name in ("identity", "sqrt", "inv", *part.library.operators) else None
         if target is not None:
             sources.append([target, Representation(part, target.values, rng), np.inf])
+    if part.n_variables == 2 and part.noise == 0:
+        for target, found, _ in sources:
+            good = found.fit_matrix()
+            yield None
+            if good:
+                rows = np.flatnonzero(found.supported())
+                found.take(rows)
+                target = target._replace(values=target.values[rows], weights=target.weights[rows])
+                yield from Writer(found.problem).laws(found, target, deadline)
+        return
+    writer = Writer(part)
     for n_terms in TERMS:
         for source in sources:
             target, found, least = source

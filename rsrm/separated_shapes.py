@@ -5,7 +5,7 @@ that they span; a function belongs to the law if it lies in that space.
 """
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,22 @@ POWER_COST, FUNCTION_COST, FAMILY_COST, AFFINE_COST = 0.2, 1.0, 3.0, 2.0
 """What a shape costs, in nats of distance: per unit of the exponent, and so on; a constant costs nothing."""
 KEPT = 6
 """Shapes of a column that sets are made of."""
-SETS = 5
+SETS = 12
 """Sets of shapes of a column that are tried."""
+NEAR, OUTSIDE = 30.0, 1e-8
+"""Distance from which on a function is outside of a space: in uncertainties of the space, and at least."""
+SUMS, TOGETHER = 40, 0.3
+"""Sums of two functions that are looked at, and their square at most in those of either."""
+PART = 1e-4
+"""Of a sum, the lesser part in the greater at least."""
+SHALLOW = 1e-3
+"""Depth of a valley, in its value next to the bottom, that is believed."""
+FLAT = 1e-5
+"""Square of the spread of a function, of length one, below which it passes for a constant in a sum."""
+FINER = 3
+"""Members of a family for one on its grid."""
+MINIMA = 3
+"""Members of a family that are looked at."""
 INDEPENDENT, IN_SPACE = 1e-4, 1e-3
 """Of shapes that are nearly dependent one is enough; distance below which the constant may lie in a space."""
 ROUNDING = 1e-15
@@ -59,14 +73,14 @@ class Column:
         self.x = variable(self.library, j)
         self.one = np.ones(len(self.u))
         self.fixed = [Shape(self.one, 0.0, lambda: constant(self.library, 1.0), False), *self._fixed()]
-        self.families: list[tuple[Family, np.ndarray, list[list[np.ndarray]]]] = []
+        self.families: list[tuple[Family, np.ndarray, np.ndarray]] = []
         for family in families(self.library) if self.library.constants else []:
             with np.errstate(all="ignore"):
-                grid = [] if family.fixed else [t for t in family.grid(self.u)]
+                grid = np.empty(0) if family.fixed else _finer(np.asarray(family.grid(self.u), float))
                 values = [family.plain(self.u, t) for t in grid]
             good = [k for k, columns in enumerate(values) if all(_usable(v) for v in columns)]
             if len(good) > 2:
-                self.families.append((family, np.array([grid[k] for k in good]), [values[k] for k in good]))
+                self.families.append((family, grid[good], np.array([values[k] for k in good])))
 
     def _fixed(self) -> list[Shape]:
         found = []
@@ -88,9 +102,11 @@ class Column:
     def sets(self, span: np.ndarray, floor: float) -> list[tuple[float, list[Shape]]]:
         """Return (score, shapes) of sets that may span a space; rows of `span`, float64[k, N], are orthonormal."""
         k = len(span)
-        # Where the constant lies in the space, a + b*s says no more than s.
-        affine = [] if self.fixed[0].log_distance(span, floor) < np.log(IN_SPACE) else self._affine(span)
-        found = [(s.log_distance(span, floor) + s.cost, s) for s in [*self.fixed, *affine, *self._fitted(span)]]
+        single = [(s.log_distance(span, floor), s) for s in self.fixed]
+        # What lies in the space itself says, beside another function, no more than that function.
+        outside = [s for d, s in single if d > np.log(max(NEAR * floor, OUTSIDE if s.cost else IN_SPACE))]
+        found = [(s.log_distance(span, floor) + s.cost, s)
+                 for s in [*self.fixed, *self._fitted(span), *self._sums(span, outside)]]
         found.sort(key=lambda f: f[0])
         found = found[: KEPT + k]
         ranked = sorted(((sum(score for score, _ in group), [s for _, s in group]) for group in combinations(found, k)),
@@ -99,42 +115,101 @@ class Column:
                                                                      for s in g[1]])) < 1.0 / INDEPENDENT]
         return independent[:SETS]
 
-    def _affine(self, span: np.ndarray) -> list[Shape]:
-        """Return the function ``a + b*s`` nearest to a space, for every fixed shape s."""
+    def _sums(self, span: np.ndarray, outside: list[Shape]) -> list[Shape]:
+        """Return sums of two functions that come nearer to a space than either, a plain one and any other.
+
+        Parameters
+        ----------
+        span : float64[k, N]
+        outside : list of Shape
+            The plain functions that are not in the space.
+        """
+        if not self.library.constants or not outside:
+            return []
+        A = np.stack([s.values / np.linalg.norm(s.values) for s in outside])
+        names = [(None, n) for n in range(1, len(outside))]
+        B = [A[1:]]
+        for m, (_, _, values) in enumerate(self.families):
+            if values.shape[1] == 1:
+                B.append(values[:, 0] / np.linalg.norm(values[:, 0], axis=1, keepdims=True))
+                names += [(m, n) for n in range(len(values))]
+        B = np.concatenate(B)
+        least = squares_of_sums(span, A, B)
+        least[:, :len(outside) - 1][np.tri(len(outside), len(outside) - 1, -1, bool)] = np.inf  # each sum once
         found = []
-        for shape in self.fixed[1:]:
-            v, _ = nearest(span, [self.one, shape.values])
-            if abs(v[1]) > 1e-6 and abs(v[0]) > 1e-6 * np.abs(shape.values).max():
-                ratio = float(v[0] / v[1])
-                found.append(Shape(ratio + shape.values, shape.cost + AFFINE_COST,
-                                   lambda s=shape, r=ratio: _plus(s.write(), r), True))
-        return found if self.library.constants else []
+        kind = np.array([-1 if m is None else m for m, _ in names])
+        padded = np.pad(least, ((0, 0), (1, 1)), constant_values=np.inf)
+        before = np.where(np.diff(kind, prepend=-2) == 0, padded[:, :-2], np.inf)
+        after = np.where(np.diff(kind, append=-2) == 0, padded[:, 2:], np.inf)
+        valley = (kind == -1) | ((least <= before) & (least <= after))
+        with np.errstate(all="ignore"):  # the bottom of a valley, by the parabola through three members
+            bottom = least - (after - before) ** 2 / (8.0 * (after + before - 2.0 * least))
+        bottom = np.where(np.isfinite(bottom) & (kind != -1), np.maximum(bottom, SHALLOW * least), least)
+        places = np.argwhere(valley & (least < np.inf))
+        for i, j in places[np.argsort(bottom[tuple(places.T)])[:SUMS]]:
+            m, n = names[j]
+            found.append(self._sum(span, outside[i], None if m is not None else outside[n], m, n))
+        return [s for s in found if s is not None and _usable(s.values)]
+
+    def _sum(self, span: np.ndarray, plain: Shape, other: Shape | None, m: int | None, n: int) -> Shape | None:
+        """Return the combination next to a space of a plain function and another, or member n of family m."""
+        if other is not None:
+            values, cost, write = other.values, other.cost, other.write
+        else:
+            family, grid, _ = self.families[m]
+            theta = self._lowest(family, grid, n, 1.0, span, [plain.values])
+            values, cost = self._plain(family, theta)[0], FAMILY_COST
+            write = lambda: family.build(self.x, theta)[0]  # noqa: E731
+        v, _ = nearest(span, [plain.values, values])
+        parts = np.abs(v) * [np.linalg.norm(plain.values), np.linalg.norm(values)]
+        if not parts.min() > PART * parts.max():
+            return None
+        ratio = float(v[0] / v[1])
+        if not plain.cost:
+            return Shape(ratio + values, cost + AFFINE_COST, lambda: _plus(write(), ratio), True)
+        return Shape(ratio * plain.values + values, plain.cost + cost + AFFINE_COST,
+                     lambda: _combined(self.library, [ratio, 1.0], [plain.write(), write()]), True)
 
     def _fitted(self, span: np.ndarray) -> list[Shape]:
-        """Return the member of every family nearest to a space."""
+        """Return the members of every family nearest to a space, of several valleys of the distance."""
         found = []
         for family, grid, values in self.families:
-            distances = [nearest(span, columns)[1] for columns in values]
-            k = int(np.argmin(distances))
-            low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
-
-            def distance(t, family=family):
-                with np.errstate(all="ignore"):
-                    columns = family.plain(self.u, t)
-                return nearest(span, columns)[1] if all(_usable(c) for c in columns) else 1.0
-
-            theta = float(grid[k])
-            if low != high:
-                with np.errstate(all="ignore"):
-                    best = minimize_scalar(distance, bounds=(min(low, high), max(low, high)), method="bounded",
-                                           options={"xatol": 1e-7 * abs(theta)})
-                theta = float(best.x) if best.fun < distances[k] else theta
-            columns = family.plain(self.u, theta)
-            v, _ = nearest(span, columns)
-            v = np.where(np.abs(v) < 1e-3 * np.abs(v).max(), 0.0, v)
-            found.append(Shape(v @ np.stack(columns), FAMILY_COST + (np.count_nonzero(v) - 1),
-                               lambda f=family, t=theta, v=v: _combined(self.library, v, f.build(self.x, t)), True))
+            distances = (_squares(span, values[:, 0]) if values.shape[1] == 1 else
+                         np.array([nearest(span, columns)[1] for columns in values]))
+            padded = np.concatenate([[np.inf], distances, [np.inf]])
+            minima = np.flatnonzero((distances <= padded[:-2]) & (distances <= padded[2:]))
+            for k in minima[np.argsort(distances[minima])[:MINIMA]]:
+                theta = self._lowest(family, grid, k, distances[k], span)
+                columns = self._plain(family, theta)
+                v, _ = nearest(span, columns)
+                v = np.where(np.abs(v) < 1e-3 * np.abs(v).max(), 0.0, v) / np.abs(v).max()
+                if np.count_nonzero(v) == 1:
+                    v = np.abs(np.sign(v))
+                found.append(Shape(v @ np.stack(columns), FAMILY_COST + (np.count_nonzero(v) - 1),
+                                   lambda f=family, t=theta, v=v: _combined(self.library, v, f.build(self.x, t)), True))
         return [s for s in found if _usable(s.values)]
+
+    @np.errstate(all="ignore")
+    def _plain(self, family: Family, theta: float) -> list[np.ndarray]:
+        return family.plain(self.u, theta)
+
+    def _lowest(self, family: Family, grid: np.ndarray, k: int, least: float, span: np.ndarray,
+                beside: list[np.ndarray] = ()) -> float:
+        """Return the parameter, between the neighbours of one on the grid, whose function is nearest to a space.
+
+        Beside other functions, if there are some.
+        """
+        def distance(t):
+            columns = [*beside, *self._plain(family, t)]
+            return nearest(span, columns)[1] if all(_usable(c) for c in columns) else 1.0
+
+        # Beyond the ends of a grid, and between its members of either sign, up to half or twice the parameter.
+        before, after = (grid[n] if 0 <= n < len(grid) and grid[n] * grid[k] > 0.0 else None for n in (k - 1, k + 1))
+        shrinks = after is not None and abs(after) > abs(grid[k]) or before is not None and abs(before) < abs(grid[k])
+        ends = sorted((grid[k] * (0.5 if shrinks else 2.0) if before is None else before,
+                       grid[k] * (2.0 if shrinks else 0.5) if after is None else after))
+        best = minimize_scalar(distance, bounds=ends, method="bounded", options={"xatol": 1e-7 * abs(grid[k])})
+        return float(best.x if best.fun < least else grid[k])
 
 
 def nearest(span: np.ndarray, columns: list[np.ndarray]) -> tuple[np.ndarray, float]:
@@ -149,9 +224,45 @@ def nearest(span: np.ndarray, columns: list[np.ndarray]) -> tuple[np.ndarray, fl
     outside, spread = V @ V.T - inside.T @ inside, centred @ centred.T
     if len(columns) == 1:
         return np.ones(1), max(float(outside[0, 0]), 0.0) / max(float(spread[0, 0]), ROUNDING)
-    root = np.linalg.inv(np.linalg.cholesky(outside + ROUNDING * np.eye(2)))
+    level, axes = np.linalg.eigh(outside)
+    root = (axes / np.sqrt(np.maximum(level, 0.0) + ROUNDING)).T
     size, v = np.linalg.eigh(root @ spread @ root.T)
     return (root.T @ v[:, -1]) / scale, 1.0 / max(float(size[-1]), ROUNDING)
+
+
+def _finer(grid: np.ndarray) -> np.ndarray:
+    """Return the grid with members in between: next to each other, two functions that span a space are two valleys."""
+    between = [np.linspace(a, b, FINER, endpoint=False) if a * b > 0.0 else [a] for a, b in pairwise(grid)]
+    return np.concatenate([*between, grid[-1:]]) if len(grid) else grid
+
+
+def _squares(span: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Return the squares of :func:`nearest` for single functions, float64[len(V)]."""
+    V = V / np.linalg.norm(V, axis=1, keepdims=True)
+    outside = 1.0 - np.sum((V @ span.T) ** 2, axis=1)
+    return np.maximum(outside, 0.0) / np.maximum(np.sum((V - V.mean(axis=1, keepdims=True)) ** 2, axis=1), ROUNDING)
+
+
+def squares_of_sums(span: np.ndarray, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return the squares of :func:`nearest` for all sums of a function of A and one of B, float64[len(A), len(B)].
+
+    Infinite where one of the two is nearly as near by itself.
+    """
+    centred = [V - V.mean(axis=1, keepdims=True) for V in (A, B)]
+    inside = [V @ span.T for V in (A, B)]
+    aa, bb = (np.maximum(np.sum(V * V, axis=1) - np.sum(W * W, axis=1), 0.0)
+              for V, W in zip((A, B), inside, strict=True))
+    ab = A @ B.T - inside[0] @ inside[1].T
+    paa, pbb = (np.sum(V * V, axis=1) for V in centred)
+    pab = centred[0] @ centred[1].T
+    # The lesser root of det(outside - square * spread) = 0.
+    b = aa[:, None] * pbb + paa[:, None] * bb - 2.0 * ab * pab
+    c = np.maximum(aa[:, None] * bb - ab * ab, ROUNDING * ROUNDING)
+    a = paa[:, None] * pbb - pab * pab
+    with np.errstate(all="ignore"):
+        square = 2.0 * c / (b + np.sqrt(np.maximum(b * b - 4.0 * a * c, 0.0)))
+        alone = np.minimum(np.where(paa > ROUNDING, aa / paa, np.inf)[:, None], bb / np.maximum(pbb, ROUNDING))
+    return np.where(np.isfinite(square) & (square < TOGETHER * alone) & (pbb > FLAT), square, np.inf)
 
 
 def apply_function(name: str, u: np.ndarray) -> np.ndarray:

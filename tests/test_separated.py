@@ -10,9 +10,9 @@ from rsrm.evaluate import values
 from rsrm.library import Library
 from rsrm.problem import Problem
 from rsrm.primitives import DEFAULT_OPERATORS
-from rsrm.separated import factor_values, polished, raised, start
+from rsrm.separated import factor_values, matrix_starts, polished, raised, start
 from rsrm.separated_search import Representation, separated
-from rsrm.separated_shapes import Column, nearest
+from rsrm.separated_shapes import Column, nearest, squares_of_sums
 from rsrm.surrogate import chebyshev
 
 
@@ -135,3 +135,67 @@ def test_the_deadline_is_kept(rng):
     for _ in separated(problem, began + 0.2, rng):
         pass
     assert time.perf_counter() - began < 2.0
+
+
+def test_a_matrix_shows_how_many_products_there_are(rng):
+    X = rng.uniform(0.001, 1, (2, 600))
+    problem = problem_of(lambda x, t: x**0.6 * np.exp(-t) + np.sin(2 * x) / (0.3 + t) + np.cos(t), X)
+    found = Representation(problem, problem.y, rng)
+    assert found.fit_matrix() and found.error < 1e-6
+    assert [len(span) for span, _ in found.spans()] == [3, 3]
+    (span, _), t = found.spans()[1], X[1]
+    for member in (np.exp(-t), 1 / (0.3 + t), np.cos(t)):
+        np.testing.assert_allclose(span.T @ (span @ member), member, atol=1e-3)
+    assert not list(matrix_starts(X[:, :10], problem.y[:10], np.ones(10, bool), 0.7))
+
+
+def test_distances_of_sums_are_those_of_their_members(rng):
+    u = rng.uniform(0.5, 3, 80)
+    span = np.linalg.qr(np.stack([np.sin(u), 2 * u + np.exp(-u)]).T)[0].T
+    A, B = (V / np.linalg.norm(V, axis=1)[:, None] for V in (np.stack([u, np.log(u)]),
+                                                           np.stack([np.exp(-u), u**2, 1 / u, np.exp(-1.1 * u)])))
+    squares = squares_of_sums(span, A, B)
+    for a, row in zip(A, squares, strict=True):
+        for b, square in zip(B, row, strict=True):
+            together = nearest(span, [a, b])[1]
+            alone = min(nearest(span, [a])[1], nearest(span, [b])[1])
+            if together < 0.1 * alone:
+                assert square == pytest.approx(together, rel=1e-5, abs=1e-13)
+            elif together > 0.9 * alone:
+                assert square == np.inf
+    assert squares[0, 0] < 1e-13
+
+
+@pytest.mark.parametrize("other, write", [(lambda u: np.exp(-1.05 * u), "exp"), (lambda u: np.log(u + 1), "log")])
+def test_a_sum_inside_a_space_is_taken_apart(rng, other, write):
+    u = rng.uniform(0.01, 2, 300)
+    span = np.linalg.qr(np.stack([np.sin(2.3 * u), 1.7 * u + other(u)]).T)[0].T
+    _, shapes = Column(problem_of(lambda a: a, u[None]), 0).sets(span, 1e-9)[0]
+    for shape in shapes:
+        got, ok = values(shape.write(), u[:, None])
+        assert ok
+        np.testing.assert_allclose(got, shape.values, rtol=1e-7)
+    found = np.linalg.qr(np.stack([s.values for s in shapes]).T)[0].T
+    np.testing.assert_allclose(np.linalg.svd(found @ span.T)[1], 1.0, atol=1e-4)
+
+
+TWO = {
+    "stress": (lambda e, T: 32.4 * e**0.475 * np.exp(-647 / T) + 102.9 * np.exp(-3.17 * e), (0, 0.6), (293, 800)),
+    "a sum beside a product": (lambda e, T: 31.6 * e**0.59 * np.exp(-6 / T) + 53.3 * e + 30.1 * np.exp(-1.05 * e),
+                               (0, 0.6), (2.9, 8)),
+    "three products": (lambda e, T: 159 * e * np.exp(-0.43 * T) + 130 * e**0.66 + 5.1 * T * np.sin(1.8 * e),
+                       (0, 0.6), (2.9, 8)),
+}
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_sums_of_products_of_two_columns_are_found(rng, name):
+    law, *ranges = TWO[name]
+    problem = problem_of(law, np.stack([rng.uniform(*r, 800) for r in ranges]))
+    fresh = np.stack([rng.uniform(low, 1.5 * high, 200) for low, high in ranges])
+    for found in separated(problem, time.perf_counter() + 60, rng):
+        if found is not None:
+            got, ok = values(found, np.ascontiguousarray(fresh.T))
+            if ok and np.allclose(got, law(*fresh), rtol=1e-7):
+                return
+    raise AssertionError("not found")

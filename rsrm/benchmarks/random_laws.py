@@ -1,16 +1,19 @@
 """Suites of random laws: what the search does with problems that nobody has seen.
 
 Every suite is a distribution, drawn with a fixed seed: nobody chose its laws, and other seeds give as many more as one
-likes. Three kinds stand for what the published suites are made of:
+likes. Four kinds stand for what the published suites are made of:
 
 * ``random_trees``: expression trees of operators drawn at random, hardly any numbers, 20 to 200 rows;
 * ``random_sums``: sums of two to four terms with coefficients of two or three digits, each a product of powers and of a
   function with numbers inside, as in rate equations and in the tests of regression software;
 * ``random_quotients``: products and quotients of powers, sums of squares, differences and functions of a few
-  variables, as in physics, sometimes solved for another variable.
+  variables, as in physics, sometimes solved for another variable;
+* ``random_rates``: rate equations along their trajectories (:mod:`rsrm.benchmarks.random_rates`).
 """
 
 import numpy as np
+
+from rsrm.benchmarks.random_rates import rate_problem
 
 COUNT = 60
 SEED = 20261125
@@ -101,7 +104,7 @@ def _text(kind: str, rng: np.random.Generator) -> tuple[str, int]:
     return _Draw(rng, n).quotient(), n
 
 
-RANDOM_SUITES = ("random_trees", "random_sums", "random_quotients")
+RANDOM_SUITES = ("random_trees", "random_sums", "random_quotients", "random_rates")
 
 
 def random_facts(kind: str, evaluate, count: int = COUNT, seed: int = SEED) -> dict:
@@ -121,9 +124,13 @@ def random_facts(kind: str, evaluate, count: int = COUNT, seed: int = SEED) -> d
     -------
     facts : dict
     """
-    problems = []
+    problems, systems = [], {}
     for k in range(1, count + 1):
         rng = np.random.default_rng([RANDOM_SUITES.index(kind), k, seed])
+        if kind == "random_rates":
+            problem, systems[f"{kind}-{k}"] = rate_problem(f"{kind}-{k}", evaluate, rng)
+            problems.append(problem)
+            continue
         while True:
             text, n = _text(kind, rng)
             low, high = _range(kind, rng)
@@ -134,7 +141,7 @@ def random_facts(kind: str, evaluate, count: int = COUNT, seed: int = SEED) -> d
                          "train": {"n": rows, "sampling": "uniform", "ranges": [low, high]},
                          "test": {"n": 1000, "sampling": "uniform", "ranges": [low, high]}})
     return {"suite": kind, "source": f"drawn at random, seed {seed}", "operators": None, "constants": None,
-            "problems": problems}
+            "systems": systems, "problems": problems}
 
 
 def _telling(text: str, n: int, low: float, high: float, evaluate, rng: np.random.Generator) -> bool:
