@@ -104,14 +104,15 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         return
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:QUICK])
     few = guarded(separated(problem, deadline, rng), "separated")
-    for _ in range(2 if problem.n_variables == 2 else 1):  # of two variables it tells more
+    curve = thin(problem)
+    for _ in range(1 if problem.n_variables > 2 else 0 if curve else 2):  # two columns tell most, on a curve nothing
         yield "separated", _turn(few)
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", _turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     fewer = guarded(_over_fewer_columns(problem, deadline, rng), "fewer columns")
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
-    for _ in range(SUMS_OF_RATES if thin(problem) else 0):
+    for _ in range(SUMS_OF_RATES if curve else 0):
         yield "mixtures", _turn(sums)
     for _ in range(3):
         yield "fewer columns", _turn(fewer)

@@ -81,14 +81,17 @@ class Refiner:
     def _unwrapped(self, old: Candidate) -> Candidate:
         """Leave out absolute values and functions over their inverses where the data do not tell the difference."""
         library, tokens = old.expression.library, old.expression.expanded
-        for k, t in enumerate(tokens):
+        for k in range(len(tokens)):
             pair = tuple(library.name(u) for u in tokens[k:k + 2])
             gone = 1 if pair[0] == "abs" else 2 if pair in INVERSE_PAIRS else 0
             if gone:
-                shorter = Expression(np.delete(tokens, range(k, k + gone)), old.expression.constants, library)
-                new = self._keep_shorter(old, shorter)
-                if new is not old:
-                    return self._unwrapped(new)
+                shorter = [Expression(np.delete(tokens, range(k, k + gone)), old.expression.constants, library)]
+                if pair[0] == "abs":
+                    shorter.append(_turned(old.expression, k))
+                for expression in shorter:
+                    new = old if expression is None else self._keep_shorter(old, expression)
+                    if new is not old:
+                        return self._unwrapped(new)
         return old
 
     def _hoisted(self, old: Candidate) -> Candidate:
@@ -248,3 +251,18 @@ class Refiner:
             columns.append((ends[0] - ends[1]) / (2.0 * step) * (1.0 if weights is None else weights))
         J = np.array(columns)
         return J if np.isfinite(J).all() else None
+
+
+def _turned(expression: Expression, k: int) -> Expression | None:
+    """Return the expression with ``b - a`` in the place of the operator at position k and its operand ``a - b``."""
+    library, tokens = expression.library, expression.expanded
+    if library.name(tokens[k + 1]) != "sub":
+        return None
+    ends = np.empty(len(tokens), np.int32)
+    subtree_ends(tokens, len(tokens), library.tables.arity, ends)
+    a, b, end = k + 2, ends[k + 2], ends[k]
+    order = np.r_[:k + 1, b:end, a:b, end:len(tokens)]  # the difference takes the place of the operator
+    order[k] = k + 1
+    place = np.cumsum(tokens == library.constant) - 1
+    constants = expression.constants[place[order[tokens[order] == library.constant]]]
+    return Expression(tokens[order], constants, library)

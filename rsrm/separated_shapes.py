@@ -72,6 +72,7 @@ class Column:
         self.library, self.u = problem.library, problem.X[j]
         self.x = variable(self.library, j)
         self.one = np.ones(len(self.u))
+        self.sharp = problem.n_variables <= 2  # spaces of many columns are too uncertain for sums of two functions
         self.fixed = [Shape(self.one, 0.0, lambda: constant(self.library, 1.0), False), *self._fixed()]
         self.families: list[tuple[Family, np.ndarray, np.ndarray]] = []
         for family in families(self.library) if self.library.constants else []:
@@ -105,6 +106,8 @@ class Column:
         single = [(s.log_distance(span, floor), s) for s in self.fixed]
         # What lies in the space itself says, beside another function, no more than that function.
         outside = [s for d, s in single if d > np.log(max(NEAR * floor, OUTSIDE if s.cost else IN_SPACE))]
+        if not self.sharp and (not outside or outside[0].cost):
+            outside = []
         found = [(s.log_distance(span, floor) + s.cost, s)
                  for s in [*self.fixed, *self._fitted(span), *self._sums(span, outside)]]
         found.sort(key=lambda f: f[0])
@@ -129,13 +132,15 @@ class Column:
         A = np.stack([s.values / np.linalg.norm(s.values) for s in outside])
         names = [(None, n) for n in range(1, len(outside))]
         B = [A[1:]]
-        for m, (_, _, values) in enumerate(self.families):
+        if not self.sharp:
+            A = A[:1]
+        for m, (_, _, values) in enumerate(self.families if self.sharp else ()):
             if values.shape[1] == 1:
                 B.append(values[:, 0] / np.linalg.norm(values[:, 0], axis=1, keepdims=True))
                 names += [(m, n) for n in range(len(values))]
         B = np.concatenate(B)
         least = squares_of_sums(span, A, B)
-        least[:, :len(outside) - 1][np.tri(len(outside), len(outside) - 1, -1, bool)] = np.inf  # each sum once
+        least[:, :len(outside) - 1][np.tri(len(A), len(outside) - 1, -1, bool)] = np.inf  # each sum once
         found = []
         kind = np.array([-1 if m is None else m for m, _ in names])
         padded = np.pad(least, ((0, 0), (1, 1)), constant_values=np.inf)

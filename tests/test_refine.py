@@ -24,6 +24,8 @@ def considered(text, y, low, high):
     ("asin(sin(x0))", lambda x: x, 0.2, 1.4, "x0"),
     ("sqrt(abs(x0))", np.sqrt, 0.2, 1.4, "sqrt(x0)"),
     ("tanh(asin(sin(log(x0))))", lambda x: np.tanh(np.log(x)), 0.5, 3.0, "tanh(log(x0))"),
+    ("sqrt(abs(2 - exp(x0)/3))", lambda x: np.sqrt(np.exp(x) / 3 - 2), 1.9, 3.0, "sqrt(exp(x0)/3 - 2)"),
+    ("abs(5*x0 - 7) - x0", lambda x: 7 - 6 * x, 0.2, 1.3, "7 - 6*x0"),
 ])
 def test_functions_over_their_inverses_go(text, law, low, high, wanted):
     assert considered(text, law, low, high) == infix(parse(wanted, Library(1)))
