@@ -22,8 +22,8 @@ from rsrm.terms import presentable
 
 TERM = 5.0
 """Nats that a term has to be worth under noise."""
-TRIED = 100
-"""Sets of shapes that are tried for one representation."""
+TRIED, FEW_TRIED = 100, 40
+"""Sets of shapes that are tried for one representation, of two columns and of more."""
 MOST_EXACT = 3
 """Exact laws of one representation that are looked at."""
 MOST_PRODUCTS = 400
@@ -62,7 +62,7 @@ class Writer:
             choices.append(column.sets(span, floor))
             yield None
         n_exact = 0
-        for sets in _combinations(choices):
+        for sets in _combinations(choices, TRIED if len(choices) == 2 else FEW_TRIED):
             if time.perf_counter() > deadline or n_exact == MOST_EXACT:
                 return
             law, error = self._law(sets, found, target)
@@ -172,13 +172,13 @@ def _sparse(values: np.ndarray, kept: np.ndarray, z: np.ndarray, growth: float,
     return kept, c, error
 
 
-def _combinations(choices: list[list[tuple[float, list[Shape]]]]) -> Iterator[list[list[Shape]]]:
+def _combinations(choices: list[list[tuple[float, list[Shape]]]], most: int) -> Iterator[list[list[Shape]]]:
     """Yield one set of shapes per column, best sums of scores first."""
     if any(not options for options in choices):
         return
     first = (0,) * len(choices)
     heap, seen = [(sum(options[0][0] for options in choices), first)], {first}
-    for _ in range(TRIED):
+    for _ in range(most):
         if not heap:
             return
         score, place = heapq.heappop(heap)

@@ -22,8 +22,8 @@ POWER_COST, FUNCTION_COST, FAMILY_COST, AFFINE_COST = 0.2, 1.0, 3.0, 2.0
 """What a shape costs, in nats of distance: per unit of the exponent, and so on; a constant costs nothing."""
 KEPT = 6
 """Shapes of a column that sets are made of."""
-SETS = 12
-"""Sets of shapes of a column that are tried."""
+SETS, FEW_SETS = 12, 5
+"""Sets of shapes of a column that are tried, of one or two columns and of more."""
 NEAR, OUTSIDE = 30.0, 1e-8
 """Distance from which on a function is outside of a space: in uncertainties of the space, and at least."""
 SUMS, TOGETHER = 40, 0.3
@@ -77,7 +77,8 @@ class Column:
         self.families: list[tuple[Family, np.ndarray, np.ndarray]] = []
         for family in families(self.library) if self.library.constants else []:
             with np.errstate(all="ignore"):
-                grid = np.empty(0) if family.fixed else _finer(np.asarray(family.grid(self.u), float))
+                grid = np.empty(0) if family.fixed else np.asarray(family.grid(self.u), float)
+                grid = _finer(grid) if self.sharp else grid
                 values = [family.plain(self.u, t) for t in grid]
             good = [k for k, columns in enumerate(values) if all(_usable(v) for v in columns)]
             if len(good) > 2:
@@ -116,7 +117,7 @@ class Column:
                         key=lambda g: g[0])
         independent = [g for g in ranked if np.linalg.cond(np.stack([s.values / np.linalg.norm(s.values)
                                                                      for s in g[1]])) < 1.0 / INDEPENDENT]
-        return independent[:SETS]
+        return independent[:SETS if self.sharp else FEW_SETS]
 
     def _sums(self, span: np.ndarray, outside: list[Shape]) -> list[Shape]:
         """Return sums of two functions that come nearer to a space than either, a plain one and any other.
@@ -183,7 +184,7 @@ class Column:
                          np.array([nearest(span, columns)[1] for columns in values]))
             padded = np.concatenate([[np.inf], distances, [np.inf]])
             minima = np.flatnonzero((distances <= padded[:-2]) & (distances <= padded[2:]))
-            for k in minima[np.argsort(distances[minima])[:MINIMA]]:
+            for k in minima[np.argsort(distances[minima])[:MINIMA if self.sharp else 1]]:
                 theta = self._lowest(family, grid, k, distances[k], span)
                 columns = self._plain(family, theta)
                 v, _ = nearest(span, columns)
