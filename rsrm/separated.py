@@ -3,30 +3,16 @@
 ``z = sum_r prod_j f_rj(x_j)``, every f a polynomial: the canonical decomposition of a function of many variables, for
 which the number of coefficients grows with the variables and not with their products (Beylkin, Garcke & Mohlenkamp,
 SIAM J. Sci. Comput. 2009). Alternating least squares from a random start come near it, Levenberg-Marquardt over all
-coefficients at once ends there. Of two variables the singular value decomposition of all coefficients at once is a
-better start (:func:`matrix_starts`).
+coefficients at once ends there. Of two variables there is a better start (:mod:`rsrm.separated_matrix`).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
-
-from rsrm.surrogate import chebyshev
 
 SWEEPS, STEPS = 12, 40
 """Sweeps of alternating least squares, and steps of Levenberg-Marquardt at most."""
 RIDGE = 1e-6
 DECAY = 0.7
 """Standard deviations of coefficients at the start fall so much, as a logarithm, from degree to degree."""
-COMPARED = ((16, 8), (12, 6), (8, 5), (6, 4), (4, 3), (3, 2))
-"""Degrees with which maps of a column are compared, the first that the rows allow, ..."""
-TRIM = 0.9
-RCOND = 1e-6
-"""Directions of the coefficients that the rows tell less of are left out: they make corners without rows explode."""
-DEGREES = ((12, 12), (16, 8), (8, 16), (20, 8), (8, 20), (16, 16), (20, 12), (12, 20))
-"""... and those that are tried of the best maps."""
-POLYNOMIALS = 3
-"""Polynomials of which the factors are taken."""
 
 
 def factor_values(basis: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -79,77 +65,6 @@ def start(basis: np.ndarray, z: np.ndarray, n_terms: int, rng: np.random.Generat
                 found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-150)
             c[:, j], factors[:, j] = found, found @ basis[j].T
     return c
-
-
-def trimmed(r: np.ndarray) -> float:
-    """Return the root mean square of all but the largest tenth: in the corners a polynomial goes astray."""
-    return float(np.sqrt(np.mean(np.sort(r * r)[: max(1, int(TRIM * len(r)))])))
-
-
-def matrix_starts(X: np.ndarray, z: np.ndarray, known: np.ndarray,
-                  share: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield what polynomials in two mapped columns say about their factors, the best ones; none with too few rows.
-
-    Parameters
-    ----------
-    X : float64[2, N]
-    z : float64[N]
-    known : bool[N]
-        Rows that are fitted; the others choose between maps (the column, its root, its logarithm) and degrees.
-    share : float
-        Coefficients for each of these rows at most.
-
-    Yields
-    ------
-    basis : float64[2, N, K]
-        Polynomials of the mapped columns.
-    c : float64[T, 2, K]
-        Coefficients of the factors, those of the largest terms first.
-    """
-    def fitted(maps, degrees):
-        bases = [chebyshev(u, k)[0].T for u, k in zip(maps, degrees, strict=True)]
-        design = (bases[0][:, :, None] * bases[1][:, None, :]).reshape(len(z), -1)
-        found = np.linalg.lstsq(design[known], z[known], rcond=RCOND)[0]
-        error = trimmed((design @ found - z)[~known])
-        return error, maps, degrees, bases, found.reshape(bases[0].shape[1], -1)
-
-    def allowed(options):
-        return [d for d in options if (d[0] + 1) * (d[1] + 1) <= share * known.sum()]
-
-    compared = allowed(COMPARED)
-    if not compared:
-        return
-    choices = [_maps(x) for x in X]
-
-    def better(best, degrees):
-        """Return the best fit with another map of either column, one after the other."""
-        for j, d in enumerate((degrees, degrees[::-1]) if best is None else (degrees, degrees)):
-            chosen = [maps[0] for maps in choices] if best is None else best[1]
-            found = (fitted([u if i == j else v for i, v in enumerate(chosen)], d) for u in choices[j])
-            best = min(found, key=lambda f: f[0])
-        return best
-
-    best = better(None, compared[0])
-    tried = [best, *(fitted(best[1], d) for d in allowed(DEGREES))]
-    best = min(tried, key=lambda f: f[0])
-    tried.append(better(best, best[2]))
-    for _, _, degrees, bases, C in sorted(tried, key=lambda f: f[0])[:POLYNOMIALS]:
-        R = [np.linalg.qr(B[known])[1] for B in bases]
-        U, s, V = np.linalg.svd(R[0] @ C @ R[1].T, full_matrices=False)
-        k = max(degrees) + 1
-        basis, c = np.zeros((2, len(z), k)), np.zeros((len(s), 2, k))
-        for j, vectors in enumerate((U, V.T)):  # orthonormal polynomials: steps from here are well conditioned
-            basis[j, :, :len(vectors)] = np.linalg.solve(R[j].T, bases[j].T).T
-            c[:, j, :len(vectors)] = (vectors * np.sqrt(s)).T
-        yield basis, c
-
-
-def _maps(x: np.ndarray) -> list[np.ndarray]:
-    """Return a column, its roots and its logarithm where it has them, mapped to [-1, 1]."""
-    found = [x]
-    if x.min() > 0:
-        found += [np.sqrt(x), x**0.25, np.log(x)]
-    return [2.0 * (u - u.min()) / np.ptp(u) - 1.0 for u in found if np.ptp(u) > 0]
 
 
 def polished(basis: np.ndarray, z: np.ndarray, c: np.ndarray, tolerance: float = 1e-11) -> tuple[np.ndarray, float]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from rsrm.expression import Expression
 from rsrm.problem import Problem
-from rsrm.separated import factor_values, matrix_starts, polished, raised, start, trimmed
+from rsrm.separated import factor_values, polished, raised, start
 from rsrm.separated_laws import Writer
+from rsrm.separated_matrix import matrix_starts, orthogonal, trimmed
 from rsrm.surrogate import Columns, chebyshev
 from rsrm.targets import transformed
 from rsrm.terms import subset
@@ -100,7 +101,7 @@ class Representation:
                 factors = factor_values(basis[:, :, :most], few)
                 error = trimmed((factors.prod(axis=1).sum(axis=0) - self.z)[~self.known]) / float(np.std(self.z))
                 if error < tried[n_terms][0]:
-                    tried[n_terms] = error, _orthogonal(factors)
+                    tried[n_terms] = error, orthogonal(factors)
         enough = max(ENOUGH * min(error for error, _ in tried.values()), ROUNDING)
         self.error, self.factors = next((t for t in tried.values() if t[0] <= enough), (np.inf, self.factors))
         return self.error < MATRIX_GOOD and len(self.factors) > 1
@@ -122,7 +123,7 @@ class Representation:
     def take(self, rows: np.ndarray) -> None:
         """Keep some rows only."""
         self.problem, self.z, self.known = self.problem.take(rows), self.z[rows], self.known[rows]
-        self.factors = _orthogonal(self.factors[:, :, rows])
+        self.factors = orthogonal(self.factors[:, :, rows])
 
     def _note(self, basis: np.ndarray, c: np.ndarray) -> None:
         self.factors = factor_values(basis, c)
@@ -140,13 +141,6 @@ class Representation:
             k = max(1, int((s > (NOISY_DISTINCT if self.noisy else DISTINCT) * self.error).sum()))
             found.append((span[:k], self.error / float(s[k - 1])))
         return found
-
-
-def _orthogonal(factors: np.ndarray) -> np.ndarray:
-    """Return the same function of two variables, float64[T, 2, N], by factors that are orthogonal over the rows."""
-    (Q, R), (P, S) = (np.linalg.qr(factors[:, j].T) for j in (0, 1))
-    U, s, V = np.linalg.svd(R @ S.T)
-    return np.stack([(Q @ U * np.sqrt(s)).T, (P @ V.T * np.sqrt(s)).T], axis=1)
 
 
 def separated(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:

@@ -107,8 +107,8 @@ class Column:
         single = [(s.log_distance(span, floor), s) for s in self.fixed]
         # What lies in the space itself says, beside another function, no more than that function.
         outside = [s for d, s in single if d > np.log(max(NEAR * floor, OUTSIDE if s.cost else IN_SPACE))]
-        if not self.sharp and (not outside or outside[0].cost):
-            outside = []
+        if not self.sharp and outside and outside[0].cost:
+            outside = []  # sums with the constant only
         found = [(s.log_distance(span, floor) + s.cost, s)
                  for s in [*self.fixed, *self._fitted(span), *self._sums(span, outside)]]
         found.sort(key=lambda f: f[0])
@@ -225,11 +225,11 @@ def nearest(span: np.ndarray, columns: list[np.ndarray]) -> tuple[np.ndarray, fl
     some number inside, which is no reason to take it for one.
     """
     V = np.stack(columns)
+    if len(columns) == 1:
+        return np.ones(1), float(_squares(span, V)[0])
     V = V / (scale := np.linalg.norm(V, axis=1))[:, None]
     inside, centred = span @ V.T, V - V.mean(axis=1, keepdims=True)
     outside, spread = V @ V.T - inside.T @ inside, centred @ centred.T
-    if len(columns) == 1:
-        return np.ones(1), max(float(outside[0, 0]), 0.0) / max(float(spread[0, 0]), ROUNDING)
     level, axes = np.linalg.eigh(outside)
     root = (axes / np.sqrt(np.maximum(level, 0.0) + ROUNDING)).T
     size, v = np.linalg.eigh(root @ spread @ root.T)

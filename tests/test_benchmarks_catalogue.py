@@ -185,10 +185,20 @@ def test_random_laws_are_drawn_once_and_for_all(suite):
     assert random_facts(suite, catalogue._values, count=3, seed=1)["problems"] != again["problems"]
 
 
-@pytest.mark.parametrize("suite", RANDOM_SUITES)
+def test_rates_are_the_slopes_of_their_trajectories():
+    rates = [problem for problem in load_suite("random_rates") if problem.system is not None][:12]
+    assert len(rates) == 12
+    for problem in rates:
+        data = problem.sample(0)
+        *_, state, t = data.X_train.T
+        slope = np.gradient(state, t, edge_order=2)
+        assert np.abs(slope - data.y_train).max() < 0.02 * np.ptp(data.y_train), problem.name
+
+
+# The columns of a rate equation are those of its simulation, needed or not.
+@pytest.mark.parametrize("suite", [suite for suite in RANDOM_SUITES if suite != "random_rates"])
 def test_random_laws_hold_all_their_variables(suite):
     for problem in load_suite(suite)[:10]:
-        rate = suite == "random_rates"  # its columns are those of the simulation, needed or not
-        assert rate or len(problem.truth.free_symbols) == len(problem.variables)
+        assert len(problem.truth.free_symbols) == len(problem.variables)
         data = problem.sample(0)
         assert np.isfinite(data.y_train).all() and np.std(data.y_train) > 0

@@ -10,7 +10,8 @@ from rsrm.evaluate import values
 from rsrm.library import Library
 from rsrm.problem import Problem
 from rsrm.primitives import DEFAULT_OPERATORS
-from rsrm.separated import factor_values, matrix_starts, polished, raised, start
+from rsrm.separated import factor_values, polished, raised, start
+from rsrm.separated_matrix import matrix_starts, orthogonal
 from rsrm.separated_search import Representation, separated
 from rsrm.separated_shapes import Column, nearest, squares_of_sums
 from rsrm.surrogate import chebyshev
@@ -166,8 +167,21 @@ def test_distances_of_sums_are_those_of_their_members(rng):
     assert squares[0, 0] < 1e-13
 
 
-@pytest.mark.parametrize("other, write", [(lambda u: np.exp(-1.05 * u), "exp"), (lambda u: np.log(u + 1), "log")])
-def test_a_sum_inside_a_space_is_taken_apart(rng, other, write):
+def test_orthogonal_factors_are_those_of_the_same_function(rng):
+    factors = rng.normal(size=(3, 2, 50))
+    got = orthogonal(factors)
+    np.testing.assert_allclose(got.prod(axis=1).sum(axis=0), factors.prod(axis=1).sum(axis=0), atol=1e-12)
+    for j in (0, 1):
+        gram = got[:, j] @ got[:, j].T
+        np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-12)
+
+
+@pytest.mark.parametrize("other", [
+    lambda u: np.exp(-1.05 * u), lambda u: 1 / (u + 0.7), np.log,
+    # Beside sin(2.3*u), 1.7*u comes so near to the sum that its valley is narrower than the grid.
+    pytest.param(lambda u: np.log(u + 1), marks=pytest.mark.xfail(strict=True)),
+], ids=["exp", "pole", "log", "log of a sum"])
+def test_a_sum_inside_a_space_is_taken_apart(rng, other):
     u = rng.uniform(0.01, 2, 300)
     span = np.linalg.qr(np.stack([np.sin(2.3 * u), 1.7 * u + other(u)]).T)[0].T
     _, shapes = Column(problem_of(lambda a: a, u[None]), 0).sets(span, 1e-9)[0]
@@ -176,7 +190,7 @@ def test_a_sum_inside_a_space_is_taken_apart(rng, other, write):
         assert ok
         np.testing.assert_allclose(got, shape.values, rtol=1e-7)
     found = np.linalg.qr(np.stack([s.values for s in shapes]).T)[0].T
-    np.testing.assert_allclose(np.linalg.svd(found @ span.T)[1], 1.0, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.svd(found @ span.T)[1], 1.0, atol=1e-8)
 
 
 TWO = {
