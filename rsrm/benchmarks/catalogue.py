@@ -39,6 +39,7 @@ SUITES = (
     "srsd_medium_dummy",
     "srsd_hard_dummy",
     "dysts",
+    "textbook",
     *RANDOM_SUITES,
 )
 _DUMMY = "_dummy"
