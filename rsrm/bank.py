@@ -8,6 +8,7 @@ good expressions can be added.
 
 import time
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -29,8 +30,35 @@ CHUNK = 60_000
 COSTS = {"sqrt": 2, "cube": 2, "exp": 2, "log": 2, "sin": 2, "cos": 2, "abs": 2, "tan": 3, "asin": 3, "acos": 3,
          "atan": 3, "sinh": 3, "cosh": 3, "tanh": 3}
 """Levels an operator costs where it is not 1: arithmetic comes before functions, common functions before rare ones."""
+MOST_POWERS = 4
+"""Columns up to which powers of one column to another are shortcuts."""
+EARLY = 3
+"""Level of the shortcuts: that of an operator of two columns."""
 FACTORS = np.array([-1.0, 2.0, 0.5, np.pi])
 """Factors tried inside functions where a scale cannot be moved outside; two nodes each."""
+
+
+def variable_powers(X: np.ndarray, library: Library) -> list[Expression]:
+    """Return powers of one column to another, as ``exp(x_j log(x_i))``, where there are few columns.
+
+    Bases are positive columns, and 1 + x and 1 - x of columns between -1 and 1: rates and probabilities. Written out
+    such a power is as large as the rest of many a law that holds one; with an operator ``pow`` it is one step.
+    """
+    n = library.n_variables
+    if "pow" in library.operators or n > MOST_POWERS:
+        return []
+    found = []
+    for i in range(n):
+        x = variable(library, i)
+        bases = [x] if X[i].min() > 0.0 else []
+        if np.abs(X[i]).max() < 1.0:
+            bases += [compose.linear(library, [(sign, x)], 1.0) for sign in (1.0, -1.0)]
+        logs = [compose.outer("log", base) for base in bases if base is not None and np.ptp(X[i]) > 0.0]
+        for log, j in product(logs, range(n)):
+            if log is not None and j != i:
+                exponent = compose.product(library, [(variable(library, j), 1.0), (log, 1.0)])
+                found.append(None if exponent is None else compose.outer("exp", exponent))
+    return [power for power in found if power is not None]
 
 
 def choose_rows(X: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -71,7 +99,7 @@ class Bank:
     leaves: list[Expression] = field(default_factory=list)
 
     @classmethod
-    def enumerate(cls, X, library: Library, *, leaves=None, numbers=(1.0,), max_entries: int = 100_000,
+    def enumerate(cls, X, library: Library, *, leaves=None, shortcuts=(), numbers=(1.0,), max_entries: int = 100_000,
                   max_cost: int = 14, deadline: float = np.inf, rng: np.random.Generator,
                   n_rows: int = ROWS) -> "Bank":
         """Return the bank of sub-trees over columns.
@@ -84,6 +112,8 @@ class Bank:
             Its allowed operators are the only ones used.
         leaves : sequence of Expression, optional
             What to build from; the variables by default.
+        shortcuts : sequence of Expression
+            Sub-trees that come at level :data:`EARLY` whatever their size, and that any function may be applied to.
         numbers : sequence of float
             Numbers among the leaves, if the library has literals or constants.
         max_entries : int
@@ -113,7 +143,7 @@ class Bank:
         if leaves is None:
             leaves = [variable(library, i) for i in range(library.n_variables)]
         leaves = sorted(leaves, key=lambda e: e.complexity)
-        bank._grow(leaves, numbers, max_cost, deadline, rng)
+        bank._grow(leaves, shortcuts, numbers, max_cost, deadline, rng)
         return bank
 
     def __len__(self) -> int:
@@ -170,16 +200,17 @@ class Bank:
         """Add expressions (over the same library) as entries; return how many were new and fitted in."""
         return sum(self._add_leaf(e) >= 0 for e in expressions)
 
-    def _add_leaf(self, expression: Expression) -> int:
+    def _add_leaf(self, expression: Expression, flags: int | None = None) -> int:
         tokens = expression.expanded
         tables = self.library.tables
         v = np.empty(self.columns.shape[1])
         stack = np.empty((len(tokens) + 1, BLOCK))
         if not evaluate(tokens, len(tokens), expression.constants, self.columns, tables, stack, v):
             return -1
-        flags = 0
-        for t in tokens:
-            flags |= family(int(tables.opcode[t]))
+        if flags is None:
+            flags = 0
+            for t in tokens:
+                flags |= family(int(tables.opcode[t]))
         at = insert(self.store, v, LEAF, len(self.leaves), -1, 1.0, expression.complexity, flags)
         if at >= 0:
             self.leaves.append(expression)
@@ -209,7 +240,7 @@ class Bank:
         binary = [op for op in (OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_POW) if BY_OPCODE[op].name in allowed]
         return np.array(sorted(unary), np.int64), np.array(binary, np.int64)
 
-    def _grow(self, leaves, numbers, max_cost, deadline, rng) -> None:
+    def _grow(self, leaves, shortcuts, numbers, max_cost, deadline, rng) -> None:
         unary, binary = self._operators()
         costs = np.array([COSTS.get(BY_OPCODE[int(op)].name, 1) for op in unary], np.int64)
         writable = self.library.constants or self.library.literals
@@ -223,6 +254,9 @@ class Bank:
             if level == 1 and writable:
                 for value in numbers:
                     self._add_number(value)
+            if level == EARLY:
+                for shortcut in shortcuts:
+                    self._add_leaf(shortcut, 0)
             if level > 1:
                 for cost in np.unique(costs):
                     self._unary(level - cost, start, unary[costs == cost], np.ones(1), 1, deadline)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rsrm import compose
-from rsrm.bank import Bank
+from rsrm.bank import Bank, variable_powers
 from rsrm.closing import (
     MONOMIAL_OUTER, Match, Target, close_linear, close_product, column, product_expression, targets,
 )
@@ -224,12 +224,13 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
     extra : sequence of Expression
         Sub-trees of good expressions, used as leaves beside the variables.
     """
+    powers = variable_powers(problem.X, problem.library)
     for n, (entries, n_pairs) in enumerate(sizes):
         if time.perf_counter() > deadline:
             return
         leaves = [variable(problem.library, i) for i in range(problem.n_variables)] + list(extra)
-        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, max_entries=entries, deadline=deadline,
-                              rng=rng)
+        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, shortcuts=powers, max_entries=entries,
+                              deadline=deadline, rng=rng)
         for match in ask(Question(problem, bank, deadline, n_pairs)):
             yield match.expression
         if n == 0:

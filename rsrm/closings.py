@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.bank import Bank
+from rsrm.bank import Bank, variable_powers
 from rsrm.bank_stages import bank_candidates, pairs, singles
 from rsrm.direct import STAGES, elementary, power_law
 from rsrm.exponential import exponentials
@@ -59,7 +59,8 @@ class Closing(NamedTuple):
 
 def glance(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
     """Yield one or two sub-expressions of a very small bank, also inside an outer function."""
-    bank = Bank.enumerate(problem.X, problem.library, max_entries=2_000, rng=rng, deadline=deadline)
+    powers = variable_powers(problem.X, problem.library)
+    bank = Bank.enumerate(problem.X, problem.library, shortcuts=powers, max_entries=2_000, rng=rng, deadline=deadline)
     question = Question(problem, bank, deadline, 200)
     return (match.expression for match in chain(singles(question), pairs(question)))
 

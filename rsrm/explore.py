@@ -5,12 +5,14 @@ A state is a problem with its surrogate; the gradient of the surrogate supports 
 the estimator (:mod:`rsrm.agents.reduction`) and the environment ``rsrm/Reduction-v0`` move by these functions alone.
 """
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from rsrm.folding import folds
 from rsrm.forms import Reduction
+from rsrm.guesses import guesses
 from rsrm.noisy_surrogate import back_transformed, fit_noisy_surrogate
 from rsrm.power_factors import power_factors
 from rsrm.problem import Problem
@@ -42,16 +44,25 @@ def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0) -
     """Return the reductions that the surrogate supports by itself or by its gradient, most convincing first."""
     found = [*folds(problem, surrogate), *power_factors(problem, surrogate)]
     u, _ = surrogate.columns.map(problem.X)
-    known = (problem.y >= surrogate.lowest) & (problem.y <= surrogate.highest)
-    inner = np.flatnonzero((np.abs(u) < 0.9).all(0) & known)  # a polynomial's derivatives are worst at the edge
+    within = (problem.y >= surrogate.lowest) & (problem.y <= surrogate.highest)
+    inner = np.flatnonzero((np.abs(u) < 0.9).all(0) & within)  # a polynomial's derivatives are worst at the edge
     if len(inner) < 40:
-        inner = np.flatnonzero(known)
+        inner = np.flatnonzero(within)
     rows = np.sort(rng.choice(inner, min(TEST_ROWS, len(inner)), replace=False))
     values, gradient = surrogate.gradient(problem.X[:, rows])
     y = problem.y[rows] if noise == 0 else back_transformed(values, problem.y[rows], surrogate.transform)
     gradient = undone(gradient, y, surrogate.transform)
     loose = LOOSE if surrogate.error < POOR else LOOSE_POOR
-    return sorted([*found, *propose(problem, rows, y, gradient, loose, surrogate.error)], key=lambda r: r.cost)
+    found += propose(problem, rows, y, gradient, loose, surrogate.error)
+    if noise == 0 and surrogate.error > POOR:
+        found += guesses(problem)
+    # What is supported in two ways is tried once, at the lower cost.
+    return list({_plain(r.text): r for r in sorted(found, key=lambda r: -r.cost)}.values())[::-1]
+
+
+def _plain(text: str) -> str:
+    """Return the text of a reduction without the logarithm by which some tests name a factor."""
+    return re.sub(r"factor log\((x\d+)\)", r"factor \1", text)
 
 
 def most_tried(surrogate: Surrogate, noise: float) -> int:
@@ -72,11 +83,14 @@ def confirmed(proposal: Reduction, child: Problem, surrogate: Surrogate, noise: 
     noise : float
         That of the user's problem, 0 for exact data.
     """
-    # A folded problem is so much smoother that the choices made for the other do not fit.
-    model = surrogate_of(child, noise, None if proposal.kind == "fold" else surrogate)
+    # A folded or guessed problem is so much smoother that the choices made for the other do not fit.
+    fresh = proposal.kind == "fold" or proposal.guessed
+    model = surrogate_of(child, noise, None if fresh else surrogate)
     if model is None:
         constant = np.std(child.y) <= 1e-9 * np.abs(np.mean(child.y))
         return (proposal, child, None) if constant else None
+    if proposal.guessed:  # by a refit: that is its test
+        return proposal, child, model
     if noise > 0:
         worse = WORSE_POOR
     else:
@@ -87,7 +101,7 @@ def confirmed(proposal: Reduction, child: Problem, surrogate: Surrogate, noise: 
 def certain(child: Child, surrogate: Surrogate) -> bool:
     """Whether nothing is lost by a reduction, so that no alternative need be kept."""
     proposal, _, model = child
-    return (proposal.kind in FORCED and proposal.spread < SURE
+    return (proposal.kind in FORCED and not proposal.guessed and proposal.spread < SURE
             and model is not None and model.error <= surrogate.error)
 
 

@@ -106,6 +106,8 @@ class Reduction:
     text : str
     make : callable
         Returns the reduced Problem, or None where the operators cannot write the step.
+    guessed : bool
+        Whether a refit, and no gradient, speaks for it: see :mod:`rsrm.guesses`.
     """
 
     kind: str
@@ -114,3 +116,4 @@ class Reduction:
     columns: tuple[int, ...]
     text: str
     make: Callable[[], Problem | None]
+    guessed: bool = False

@@ -12,7 +12,7 @@ from rsrm.benchmarks.random_laws import RANDOM_SUITES, random_facts
 COUNTS = {
     "nguyen": 12, "nguyen_variants": 13, "nguyen_c": 5, "constant": 8, "jin": 6, "r_rational": 6, "livermore": 22,
     "feynman": 100, "feynman_bonus": 20, "strogatz": 14, "srsd_easy": 30, "srsd_medium": 40, "srsd_hard": 50,
-    "srsd_easy_dummy": 30, "srsd_medium_dummy": 40, "srsd_hard_dummy": 50, "dysts": 411,
+    "srsd_easy_dummy": 30, "srsd_medium_dummy": 40, "srsd_hard_dummy": 50, "dysts": 411, "textbook": 60,
     "random_trees": 60, "random_sums": 60, "random_quotients": 60, "random_rates": 60,
 }  # fmt: skip
 DRAWN = [suite for suite in SUITES if suite != "dysts"]
