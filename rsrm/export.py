@@ -68,9 +68,7 @@ def to_sympy(expression: Expression, digits: int | None = None):
     functions = {"asin": sp.asin, "acos": sp.acos, "atan": sp.atan, "abs": sp.Abs}
 
     def constant(value):
-        if np.isfinite(value) and value == round(value) and abs(value) < 1e15:
-            return sp.Integer(int(value))
-        return sp.Float(value if digits is None else float(f"{value:.{digits}g}"))
+        return _number(value if digits is None else float(f"{value:.{digits}g}"))
 
     def primitive(p, a):
         match p.name:
@@ -94,8 +92,42 @@ def to_sympy(expression: Expression, digits: int | None = None):
                 return a[0] ** 3
         return functions.get(p.name, getattr(sp, p.name, None))(a[0])
 
-    return _fold(expression, lambda v: sp.Symbol(v, real=True), constant,
+    form = _fold(expression, lambda v: sp.Symbol(v, real=True), constant,
                  lambda v: sp.pi if v == "pi" else sp.Integer(int(v)), primitive)
+    return form.replace(lambda node: node.is_Add and node.has(sp.cos), _half_angle)
+
+
+def _half_angle(total):
+    """Return a sum with ``a f - a f cos(u)`` as ``2 a f sin(u/2)**2``, with plus as the cosine, where that is shorter.
+
+    The default operators have no square, so that the search writes the sum; the eye reads the square.
+    """
+    import sympy as sp
+
+    parts = [term.as_coeff_Mul() for term in total.args]
+    for k, (c, wave) in enumerate(parts):
+        for cosine in (f for f in sp.Mul.make_args(wave) if f.func == sp.cos):
+            for n, (a, rest) in enumerate(parts):
+                if rest == wave / cosine and abs(abs(a) - abs(c)) <= 1e-12 * abs(c):
+                    twice = _number(float(2 * a)) if a.is_Float else 2 * a
+                    half = (sp.cos if a * c > 0 else sp.sin)(cosine.args[0] / 2)
+                    others = [term for m, term in enumerate(total.args) if m not in (k, n)]
+                    shorter = sp.Add(twice * rest * half**2, *others)
+                    if _nodes(shorter) < _nodes(total):
+                        return shorter
+    return total
+
+
+def _number(value: float):
+    """Return a sympy integer where `value` is one, else a float."""
+    import sympy as sp
+
+    whole = np.isfinite(value) and value == round(value) and abs(value) < 1e15
+    return sp.Integer(int(value)) if whole else sp.Float(value)
+
+
+def _nodes(form) -> int:
+    return 1 + sum(_nodes(argument) for argument in form.args)
 
 
 def to_latex(expression: Expression, digits: int = 4) -> str:

@@ -6,27 +6,39 @@ higher degree, so that the held-out error falls; a wrong one loses what the law 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations, product
+from typing import NamedTuple
 
 import numpy as np
 
 from rsrm.forms import FORMS, TARGETS, Reduction
 from rsrm.problem import Problem
-from rsrm.reducing import divided, merged, peeled, reduced
+from rsrm.reducing import divided, grouped, merged, peeled, reduced, scaled
 from rsrm.surrogate import TERMS, held_out_errors
 
-ROWS = 600
+ROWS = 400
+MOST_GROUPED = 4
+"""Columns up to which pairs in units of a third are guessed."""
 POWERS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 """Exponents of the factors that are guessed."""
 SIGNS = (1.0, -1.0)
 MOST = 1.02
 """Guesses that make the held-out error grow by more than this factor are dropped."""
-BASE, STEEP = -0.2, 0.3
-"""Cost of a guess that explains all, and what is added where the error stays as it was."""
+LEFT = 1.2
+"""Spread of what a term may leave, in units of that of the target."""
+BASE, STEEP, STEP = -0.25, 0.3, 0.03
+"""Cost of a guess that explains all, what is added where the error stays as it was, and for every column."""
 _LOG, _PLAIN = FORMS[0], FORMS[1]
+_TERMS = {"id": _PLAIN, "square": FORMS[2], "inv": FORMS[3], "invsquare": FORMS[2]}
+"""Functions of a column that are guessed as terms, by the function of the target they stand beside."""
 
 
 def guesses(problem: Problem) -> list[Reduction]:
-    """Return the factors, terms, merges and drops that do not make a polynomial worse, the best of them first.
+    """Return the reductions that do not make a polynomial worse, the best of them first.
+
+    Guessed are drops, factors ``x_i**p``, terms under the same function as the target, merges into products, ratios,
+    sums and differences, the same beside a factor or a term, and pairs of columns in units of a third one.
 
     Parameters
     ----------
@@ -48,43 +60,72 @@ def _ranked(problem: Problem, few: Problem) -> list[Reduction]:
     if not 0.0 < before < np.inf or problem.n_variables < 2:
         return []
     found = []
-    for columns in _columns(problem.n_variables):
-        made = [(guess, guess[2](few)) for guess in _guesses(problem.n_variables, columns)]
+    for family in _families(few):
+        made = [(guess, guess.make(few)) for guess in family]
         made = [(guess, child) for guess, child in made if child is not None and np.isfinite(child.y).all()]
-        # Guesses about one column leave the same columns: one factorization serves them all.
-        if len(columns) == 1:
-            errors = held_out_errors(made[0][1].X, [child.y for _, child in made], TERMS[0]) if made else []
-        else:
-            errors = [held_out_errors(child.X, [child.y], TERMS[0])[0] for _, child in made]
-        for (guess, _), error in zip(made, errors, strict=True):
-            if error <= MOST * before:
-                found.append((float(error) / before, columns, *guess))
-    return [Reduction(kind, ratio, BASE + STEEP * ratio, columns, text, lambda make=make: make(problem), True)
-            for ratio, columns, kind, text, make in sorted(found, key=lambda f: f[0])]
+        if made:  # all over the same columns: one factorization serves them
+            errors = held_out_errors(made[0][1].X, [child.y for _, child in made], TERMS[0])
+            found += [(float(e) / before, guess) for (guess, _), e in zip(made, errors, strict=True)
+                      if e <= MOST * before]
+    return [Reduction(g.kind, ratio, BASE + STEEP * ratio + STEP * len(g.columns), g.columns, g.text,
+                      partial(g.make, problem), True) for ratio, g in sorted(found, key=lambda f: f[0])]
 
 
-def _columns(n: int) -> Iterator[tuple[int, ...]]:
-    """Yield the columns and the pairs of columns that a guess may use up."""
+class _Guess(NamedTuple):
+    kind: str
+    columns: tuple[int, ...]
+    text: str
+    make: Callable[[Problem], Problem | None]
+
+
+def _families(problem: Problem) -> Iterator[list[_Guess]]:
+    """Yield the guesses, those that leave the same columns together."""
+    n = problem.n_variables
     for i in range(n):
-        yield (i,)
-        for j in range(i + 1, n):
-            yield i, j
+        yield list(_about_one(problem, i))
+    for i, j in combinations(range(n), 2):
+        for c in SIGNS:
+            yield list(_products(n, i, j, c))
+            yield list(_sums(problem, i, j, c))
+    for k in range(n) if n <= MOST_GROUPED else ():
+        for i, j in combinations([i for i in range(n) if i != k], 2):
+            for c, d in product(SIGNS, SIGNS):
+                yield [_Guess("scale", (i, j, k), f"group x{k}**{p:g}: x{i} {c:+g}, x{j} {d:+g}",
+                              partial(grouped, k=k, exponents={i: c, j: d}, form=_LOG, p=p))
+                       for p in (0.0, *POWERS)]
 
 
-def _guesses(n: int, columns: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Problem], Problem | None]]]:
-    """Yield (kind, text, map of the problem to the smaller one) for one or two of `n` columns."""
-    keep = [k for k in range(n) if k not in columns]
-    i = columns[0]
-    if len(columns) == 1:
-        yield "drop", f"drop x{i}", lambda p: reduced(p, keep, [])
-        for q in POWERS:
-            yield "factor", f"factor log(x{i})**{q:g}", lambda p, q=q: divided(p, i, keep, _LOG, q)
-        for c in SIGNS:
-            yield "term", f"term id(y) = {c:g}*id(x{i}) + f", lambda p, c=c: peeled(p, i, keep, _PLAIN, c,
-                                                                                   *TARGETS[0][1:])
-        return
-    j = columns[1]
-    for form in (_LOG, _PLAIN):
-        for c in SIGNS:
-            yield "merge", f"merge {form.name}(x{i}) {c:+g} {form.name}(x{j})", lambda p, form=form, c=c: merged(
-                p, i, j, keep, form, form, c)
+def _about_one(problem: Problem, i: int) -> Iterator[_Guess]:
+    keep = [k for k in range(problem.n_variables) if k != i]
+    yield _Guess("drop", (i,), f"drop x{i}", partial(reduced, keep=keep, extra=[]))
+    for p in POWERS:
+        yield _Guess("factor", (i,), f"factor log(x{i})**{p:g}", partial(divided, i=i, keep=keep, form=_LOG, p=p))
+    for name, g, slope, inverse in TARGETS:
+        form = _TERMS.get(name)
+        if form is not None and (name in ("id", "inv") or problem.y.min() > 0.0):
+            for c in _shares(g(problem.y), form.value(problem.X[i])):
+                yield _Guess("term", (i,), f"term {name}(y) = {c:g}*{form.name}(x{i}) + f",
+                             partial(peeled, i=i, keep=keep, form=form, c=c, g=g, slope_g=slope, inverse=inverse))
+
+
+def _products(n: int, i: int, j: int, c: float) -> Iterator[_Guess]:
+    keep = [k for k in range(n) if k not in (i, j)]
+    yield _Guess("merge", (i, j), f"merge log(x{i}) {c:+g} log(x{j})",
+                 partial(merged, i=i, j=j, keep=keep, a=_LOG, b=_LOG, c=c))
+    for p in POWERS:
+        yield _Guess("scale", (i, j), f"scale log: p={p:g}, x{i} {c:+g} x{j}",
+                     partial(scaled, i=i, j=j, form=_LOG, c=c, p=p))
+
+
+def _sums(problem: Problem, i: int, j: int, c: float) -> Iterator[_Guess]:
+    keep = [k for k in range(problem.n_variables) if k not in (i, j)]
+    yield _Guess("merge", (i, j), f"merge id(x{i}) {c:+g} id(x{j})",
+                 partial(merged, i=i, j=j, keep=keep, a=_PLAIN, b=_PLAIN, c=c))
+    for p in _shares(problem.y, problem.X[i]):
+        yield _Guess("scale", (i, j), f"scale id: p={p:g}, x{i} {c:+g} x{j}",
+                     partial(scaled, i=i, j=j, form=_PLAIN, c=c, p=p))
+
+
+def _shares(whole: np.ndarray, part: np.ndarray) -> list[float]:
+    """Return the signs with which `part` may be a term of `whole`: what it leaves is no larger, and not made of it."""
+    return [c for c in SIGNS if np.std(whole - c * part) <= LEFT * np.std(whole)]

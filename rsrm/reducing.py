@@ -166,6 +166,23 @@ def scaled(problem: Problem, i: int, j: int, form: Form, c: float, p: float) -> 
     return reduced(problem, keep, [merged], y, weights, wrap)
 
 
+def grouped(problem: Problem, k: int, exponents: dict[int, float], form: Form, p: float) -> Problem | None:
+    """Return the problem of f for ``y = x_k**p * f(x_i * x_k**c, ...)`` with c by column i, or None.
+
+    What a law of quantities with units comes to when x_k is taken for the unit of the others.
+    """
+    extra = [_merged_column(problem, i, k, form, form, c) for i, c in exponents.items()]
+    keep = [i for i in range(problem.n_variables) if i != k and i not in exponents]
+    if any(column is None for column in extra):
+        return None
+    with np.errstate(all="ignore"):
+        factor = np.abs(problem.X[k]) ** p * (np.sign(problem.X[k]) if p % 2 == 1 else 1.0)
+        y = problem.y / factor
+    base = variable(problem.library, k)
+    return reduced(problem, keep, extra, y, weighted(problem, 1.0 / factor),
+                   lambda f: product(problem.library, [(base, p), (f, 1.0)]))
+
+
 def sheared(problem: Problem, i: int, j: int, k: int, form: Form, c: float) -> Problem | None:
     library = problem.library
     f = form.build(variable(library, k))

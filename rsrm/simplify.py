@@ -16,6 +16,9 @@ from rsrm.primitives import BY_NAME, BY_OPCODE, OP_CONSTANT, OP_LITERAL, OP_VARI
 QUARTER = 1e-9
 """How near a fitted phase must be to a multiple of a quarter turn, in quarter turns."""
 
+SQUARE = 1e-9
+"""Relative error within which three fitted coefficients count as those of a square."""
+
 ROUNDING = 1e-12
 """Relative error within which quotients of coefficients count as fractions."""
 
@@ -43,7 +46,8 @@ def simplify(expression: Expression) -> Expression:
                 p = BY_OPCODE[op]
                 stack.append(_build(p.name, [stack.pop() for _ in range(p.arity)]))
         node = stack.pop()
-        written = [f for f in (_write(node, library), _write(_distributed(node), library)) if f is not None]
+        forms = [node, _distributed(node), _with_roots(node)]
+        written = [f for f in (_write(form, library) for form in forms) if f is not None]
     result = min(written, key=lambda f: f.complexity, default=expression)
     return expression if result.complexity > expression.complexity else result
 
@@ -64,6 +68,52 @@ def _distributed(node):
     others = [(b, n) for b, n in bases if b is not sums[0]]
     parts = [(_product([(t, 1), *others]), c) for t, c in sums[0][2]] + [(_product(others), sums[0][1])]
     return _product([(_sum(parts), 1)], node[1])
+
+
+def _with_roots(node):
+    """Return a node with roots of perfect squares taken: ``sqrt((x*(x - 2*y) + y*y)/z)`` is ``abs(x - y)/sqrt(z)``."""
+    kind = node[0]
+    if kind == "sum":
+        return _sum([(_with_roots(t), c) for t, c in node[2]] + [(("num", node[1]), 1.0)])
+    if kind == "prod":
+        return _product([(_with_roots(b), n) for b, n in node[2]], node[1])
+    if kind != "fn":
+        return node
+    if node[:2] != ("fn", "sqrt"):
+        return _build(node[1], [_with_roots(a) for a in node[2:]])
+    c, bases = (node[2][1], node[2][2]) if node[2][0] == "prod" else (1.0, ((node[2], 1),))
+    outside, inside = [], []
+    for base, n in bases:
+        root = _root(_sum([(_distributed(t), k) for t, k in base[2]] + [(("num", base[1]), 1.0)])
+                     ) if base[0] == "sum" else None
+        if root is None:
+            inside.append((base, n))
+        else:
+            outside.append((("fn", "abs", root), n))
+    return _product([(_build("sqrt", [_product(inside, c)]), 1), *outside]) if outside else node
+
+
+def _root(node):
+    """Return p + q or p - q for a sum of p*p, q*q and 2*p*q or -2*p*q, else None."""
+    parts = [*node[2], *([(("num", 1.0), node[1])] if node[1] != 0.0 else [])] if node[0] == "sum" else []
+    if len(parts) != 3:
+        return None
+    for cross, c in parts:
+        halves = [(_half(term), k) for term, k in parts if term is not cross]
+        if any(half is None or k <= 0.0 for half, k in halves):
+            continue
+        (p, a), (q, b) = halves
+        if _product([(p, 1), (q, 1)]) == cross and abs(abs(c) - 2.0 * sqrt(a * b)) <= SQUARE * abs(c):
+            return _sum([(p, sqrt(a)), (q, copysign(sqrt(b), c))])
+    return None
+
+
+def _half(term):
+    """Return the product whose square a term is, or None."""
+    if term[0] == "num":
+        return term
+    bases = term[2] if term[0] == "prod" else ((term, 1),)
+    return None if any(n % 2 for _, n in bases) else _product([(b, n // 2) for b, n in bases])
 
 
 def _build(name: str, a: list):

@@ -5,6 +5,7 @@ import math
 import networkx as nx
 import numpy as np
 import pytest
+import sympy as sp
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -151,3 +152,16 @@ def test_graph_is_the_tree(e):
 def test_graph_labels_carry_values():
     graph = to_networkx(parse("mass*2.5 + pi", LIB))
     assert sorted(d["label"] for _, d in graph.nodes(data=True)) == ["2.5", "add", "mass", "mul", "pi"]
+
+
+@pytest.mark.parametrize(("text", "squares"), [
+    ("0.5 - cos(3*mass)/2", 1), ("2*x_1 + 2*x_1*cos(4*mass)", 1), ("mass - cos(2*x_1)*mass + exp(x_1)", 1),
+    ("1 - cos(mass)", 0), ("mass - cos(2*x_1) + 2", 0),
+])
+def test_half_angles_are_written_where_they_are_shorter(text, squares):
+    expression = parse(text, LIB)
+    form = to_sympy(expression)
+    assert sum(len(form.atoms(f)) for f in (sp.sin, sp.cos)) == text.count("cos")
+    assert len([p for p in form.atoms(sp.Pow) if p.exp == 2]) == squares
+    f = sp.lambdify(sp.symbols("mass x_1", real=True), form, "numpy")
+    assert np.allclose(f(*X.T), values(expression, X)[0], rtol=1e-12)

@@ -157,3 +157,22 @@ def test_products_are_multiplied_out_and_factors_taken_out_where_that_is_shorter
     short, positive = simplify(parse(text, SCHOOL)), np.abs(X) + 0.1
     assert short.complexity <= parse(wanted, SCHOOL).complexity
     np.testing.assert_allclose(values(short, positive)[0], values(parse(text, SCHOOL), positive)[0], rtol=1e-11)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("sqrt((x0*(x0 - 2.5*x1) + 1.5625*x1*x1)/(1 + x1*x1))", "abs(x0 - 1.25*x1)/sqrt(1 + x1*x1)"),
+    ("sqrt(x0*x0 + 2*x0 + 1)", "abs(x0 + 1)"),
+    ("x1*sqrt(4*x0*x0 - 12*x0*x1 + 9*x1*x1)", "x1*abs(2*x0 - 3*x1)"),
+])
+def test_roots_of_perfect_squares_are_taken(text, wanted):
+    library = Library(2, ("add", "sub", "mul", "div", "sqrt", "abs"))
+    found = simplify(parse(text, library))
+    assert found.complexity <= parse(wanted, library).complexity
+    np.testing.assert_allclose(values(found, X)[0], values(parse(text, library), X)[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", ["sqrt(x0*x0 + 2*x0*x1 - x1*x1)", "sqrt(x0*x0 + 2.001*x0*x1 + x1*x1)",
+                                  "sqrt(x0*x0 + 2*x0*x1 + x1*x1 + 1)"])
+def test_other_roots_stay(text):
+    library = Library(2, ("add", "sub", "mul", "div", "sqrt", "abs"))
+    assert "abs" not in infix(simplify(parse(text, library)))
