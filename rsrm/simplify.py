@@ -146,6 +146,8 @@ def _build(name: str, a: list):
             return shifted
     if inner[0] == "fn" and len(inner) == 3 and (name, inner[1]) in {("exp", "log"), ("log", "exp")}:
         return inner[2]
+    if name == "sqrt" and inner[0] == "prod" and inner[1] == 1.0 and all(n < 0 for _, n in inner[2]):  # 1/sqrt(f)
+        return _product([(_build("sqrt", [_product([(b, -n) for b, n in inner[2]])]), -1)])
     if name == "sqrt" and inner[0] == "prod" and inner[1] > 0.0 and _exact(inner[1]) is None:
         return _product([(_build("sqrt", [_product(list(inner[2]))]), 1)], sqrt(inner[1]))
     if name == "exp" and inner[0] == "prod" and len(inner[2]) == 1 and inner[2][0][0][:2] == ("fn", "log"):
