@@ -39,7 +39,7 @@ from rsrm.surrogate import SMOOTH, Surrogate
 
 FIT_ROWS, SCORE_ROWS = 4000, 300
 """Rows that surrogates and closings see, and rows that rewards are computed on."""
-HOPELESS, HOPELESS_FEW, MANY_ROWS = 0.9, 0.1, 200
+HOPELESS, HOPELESS_FEW, MANY_ROWS = 0.9, 0.5, 200
 """Errors of the user's problem at which gradients say nothing, with many and with few rows."""
 MAX_NODES = 200
 FIT_EFFORT = 0.02
@@ -242,8 +242,9 @@ class ReductionSearch:
         model = found[2]
         cost = child.n_variables + self._rise(model, self.error) + action.proposal.cost
         action.child = Node(child, model, self.state(child, model), cost)
-        rise = self._rise(model, node.model.error)
-        action.cost += rise if rise > 0.0 else 0.3 * rise
+        if not action.proposal.guessed:  # whose cost says so already
+            rise = self._rise(model, node.model.error)
+            action.cost += rise if rise > 0.0 else 0.3 * rise
         node.room -= 1
         if node.room == 0 or certain(found, node.model):
             for other in node.actions:

@@ -54,7 +54,7 @@ def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0) -
     gradient = undone(gradient, y, surrogate.transform)
     loose = LOOSE if surrogate.error < POOR else LOOSE_POOR
     found += propose(problem, rows, y, gradient, loose, surrogate.error)
-    if noise == 0 and surrogate.error > POOR:
+    if noise == 0 and surrogate.error > SMOOTH:
         found += guesses(problem)
     # What is supported in two ways is tried once, at the lower cost.
     return list({_plain(r.text): r for r in sorted(found, key=lambda r: -r.cost)}.values())[::-1]
