@@ -110,6 +110,10 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", _turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
+    reduced: list[tuple[float, Problem]] = []
+    reductions = _reductions(problem, deadline, rng, reduced)
+    for _ in range(2 if problem.n_variables > 2 and not curve else 0):
+        yield "reductions", _turn(reductions)
     fewer = guarded(_over_fewer_columns(problem, deadline, rng), "fewer columns")
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
     for _ in range(SUMS_OF_RATES if curve else 0):
@@ -118,8 +122,6 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "fewer columns", _turn(fewer)
     for _ in range(2):
         yield "mixtures", _turn(sums)
-    reduced: list[tuple[float, Problem]] = []
-    reductions = _reductions(problem, deadline, rng, reduced)
     for _ in range(2):
         yield "reductions", _turn(reductions)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1])

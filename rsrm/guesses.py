@@ -18,8 +18,8 @@ from rsrm.reducing import divided, grouped, merged, peeled, reduced, scaled
 from rsrm.surrogate import TERMS, held_out_errors
 
 ROWS = 400
-MOST_GROUPED = 4
-"""Columns up to which pairs in units of a third are guessed."""
+MOST_GROUPED, MOST_COLUMNS = 4, 6
+"""Columns up to which pairs in units of a third are guessed, and up to which all in units of one are."""
 POWERS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 """Exponents of the factors that are guessed."""
 SIGNS = (1.0, -1.0)
@@ -38,7 +38,7 @@ def guesses(problem: Problem) -> list[Reduction]:
     """Return the reductions that do not make a polynomial worse, the best of them first.
 
     Guessed are drops, factors ``x_i**p``, terms under the same function as the target, merges into products, ratios,
-    sums and differences, the same beside a factor or a term, and pairs of columns in units of a third one.
+    sums and differences, the same beside a factor or a term, and pairs of columns, or all, in units of another.
 
     Parameters
     ----------
@@ -90,9 +90,9 @@ def _families(problem: Problem) -> Iterator[list[_Guess]]:
     for k in range(n) if n <= MOST_GROUPED else ():
         for i, j in combinations([i for i in range(n) if i != k], 2):
             for c, d in product(SIGNS, SIGNS):
-                yield [_Guess("scale", (i, j, k), f"group x{k}**{p:g}: x{i} {c:+g}, x{j} {d:+g}",
-                              partial(grouped, k=k, exponents={i: c, j: d}, form=_LOG, p=p))
-                       for p in (0.0, *POWERS)]
+                yield _units(k, {i: c, j: d})
+    for k in range(n) if 3 < n <= MOST_COLUMNS else ():
+        yield _units(k, {i: -1.0 for i in range(n) if i != k})
 
 
 def _about_one(problem: Problem, i: int) -> Iterator[_Guess]:
@@ -124,6 +124,12 @@ def _sums(problem: Problem, i: int, j: int, c: float) -> Iterator[_Guess]:
     for p in _shares(problem.y, problem.X[i]):
         yield _Guess("scale", (i, j), f"scale id: p={p:g}, x{i} {c:+g} x{j}",
                      partial(scaled, i=i, j=j, form=_PLAIN, c=c, p=p))
+
+
+def _units(k: int, exponents: dict[int, float]) -> list[_Guess]:
+    text = ", ".join(f"x{i} {c:+g}" for i, c in exponents.items())
+    return [_Guess("scale", (*exponents, k), f"group x{k}**{p:g}: {text}",
+                   partial(grouped, k=k, exponents=exponents, form=_LOG, p=p)) for p in (0.0, *POWERS)]
 
 
 def _shares(whole: np.ndarray, part: np.ndarray) -> list[float]:
