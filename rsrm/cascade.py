@@ -29,6 +29,7 @@ from rsrm.noise import EXACT, noise_level, proportional_weights
 from rsrm.periodic import periodic
 from rsrm.problem import Problem
 from rsrm.redundant import fewer_columns, thin
+from rsrm.remainders import PAUSE, Remainders
 from rsrm.separable import splits
 from rsrm.separated_search import separated
 from rsrm.skeleton_fit import more_skeletons
@@ -38,8 +39,10 @@ TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
          "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "monomial trees": 2.0,
-         "separated": 1.0, "agent": 2.0}
+         "separated": 1.0, "remainders": 2.0, "agent": 2.0}
 """Shares of the time that the sources get."""
+LEAST_TURN = 0.05
+"""Seconds that a turn counts at least: a source that pauses is not asked again at once."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
 SPLIT_ROWS = 1000
@@ -66,7 +69,8 @@ def direct_stages(problem: Problem, deadline: float, rng, each: float, chosen=ST
 
 
 def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
-           count: Callable[[int], None], loss: Callable[[], float], agent=None, n_islands: int = 1,
+           count: Callable[[int], None], loss: Callable[[], float],
+           best: Callable[[], list[tuple[Expression, float]]], agent=None, n_islands: int = 1,
            n_jobs: int | None = None) -> Iterator[tuple[str, Iterator]]:
     """Yield (name, iterator of expressions or None) in the order in which they run.
 
@@ -82,6 +86,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         Told the number of expressions that compiled rounds have scored.
     loss : callable
         Returns the least NRMSE found so far: an upper bound on the noise.
+    best : callable
+        Returns the best expressions found so far, over the problem's library, and their NRMSE.
     agent : Agent or type, optional
         One more source: see :func:`rsrm.guest.guest`.
     n_islands, n_jobs : int
@@ -116,14 +122,18 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "reductions", _turn(reductions)
     fewer = guarded(_over_fewer_columns(problem, deadline, rng), "fewer columns")
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
+    rest = guarded(iter(() if curve else Remainders(problem, best, partial(_alone, deadline, rng), deadline, rng)),
+                   "remainders")
     for _ in range(SUMS_OF_RATES if curve else 0):
         yield "mixtures", _turn(sums)
     for _ in range(3):
         yield "fewer columns", _turn(fewer)
     for _ in range(2):
         yield "mixtures", _turn(sums)
+        yield "remainders", _turn(rest)
     for _ in range(2):
         yield "reductions", _turn(reductions)
+        yield "remainders", _turn(rest)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1])
     perhaps = noisy(problem, deadline, rng, noise.level)
     if noise.level > SMOOTH:  # a law that is neither simple nor smooth, or noise
@@ -133,6 +143,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     waves = guarded(periodic(problem, deadline, rng), "periodic")
     for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 4):
         yield "fewer columns", _turn(fewer)
+        yield "remainders", _turn(rest)
         yield "reductions", _turn(reductions)
         yield "separated", _turn(few)
         yield "monomial trees", _turn(trees)
@@ -141,6 +152,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "separable", _turn(parts)
         for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 1):
             yield "mixtures", _turn(sums)
+            yield "remainders", _turn(rest)
     sources = {
         "islands": play(reduced),
         "reductions": reductions,
@@ -153,6 +165,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "monomial trees": trees,
         "separated": few,
         "periodic": waves,
+        "remainders": rest,
     } | guests
     yield from _in_turns(sources, deadline)
 
@@ -205,7 +218,7 @@ def _in_turns(sources: dict[str, Iterator], deadline: float) -> Iterator[tuple[s
         ended: list[bool] = []
         began = time.perf_counter()
         yield name, _turn(sources[name], ended)
-        used[name] += time.perf_counter() - began
+        used[name] += max(time.perf_counter() - began, LEAST_TURN)
         if ended:
             del sources[name]
 
@@ -241,6 +254,12 @@ def _over_fewer_columns(problem: Problem, deadline: float, rng: np.random.Genera
             sources.remove(source)
 
 
+def _alone(deadline: float, rng: np.random.Generator, part: Problem) -> Iterator[Expression | None]:
+    """Yield what quick stages find for a part of a law."""
+    yield from direct_stages(part, deadline, rng, 0.5)
+    yield from guarded(periodic(part, min(deadline, time.perf_counter() + 0.5), rng), "periodic")
+
+
 def _splits_better(problem: Problem, level: float, deadline: float, rng) -> bool:
     """Return whether what looks like noise to a polynomial is a sum of functions of single variables after all."""
     if problem.n_variables < 2:
@@ -269,6 +288,8 @@ def _turn(source: Iterator, ended: list | None = None) -> Iterator[Expression | 
         except StopIteration:
             if ended is not None:
                 ended.append(True)
+            return
+        if expression is PAUSE:
             return
         yield expression
 

@@ -25,6 +25,8 @@ from rsrm.selection import Candidate, Pool, number_cost
 
 WORK_ROWS = 5000
 """Stages see at most this many rows; every candidate is confirmed on all of them."""
+FRONT = 8
+"""Candidates at the accurate end of the front that stages are shown."""
 EXACT_DIGITS = np.log(1e-8)
 FULL_DIGITS = np.log(1.2e-12)
 SURE_COST = 30.0
@@ -120,7 +122,12 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
                   nested_constraints=options.nested_constraints)
     for expression in _baseline(problem):  # whatever happens next, there is an answer
         refiner.consider(expression, "baseline", state.elapsed)
-    for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss,
+
+    def best() -> list[tuple[Expression, float]]:  # over the columns that the stages see
+        front = state.pool.front()[:-FRONT - 1:-1] if work.n_variables == problem.n_variables else []
+        return [(candidate.expression, candidate.nrmse) for candidate in front]
+
+    for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss, best,
                                     options.agent, options.n_islands, options.n_jobs):
         state.stage = name
         for expression in guarded(expressions, name):

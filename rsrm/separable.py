@@ -204,8 +204,8 @@ def _solved(problem: Problem, found: Split, solve, deadline: float) -> Iterator[
             if expression is None:
                 yield None
                 continue
-            if (judged := _judged(sub, expression)) is not None:
-                ranked.append((judged, len(ranked), expression))
+            if (value := judged(sub, expression)) is not None:
+                ranked.append((value, len(ranked), expression))
         if not ranked or time.perf_counter() > deadline:
             return
         ranked.sort(key=lambda r: r[:2])
@@ -226,7 +226,7 @@ def _solved(problem: Problem, found: Split, solve, deadline: float) -> Iterator[
             yield presentable(fitted)
 
 
-def _judged(problem: Problem, expression: Expression) -> float | None:
+def judged(problem: Problem, expression: Expression) -> float | None:
     """Return the description length of a candidate of a part."""
     values = column(expression, problem.X)
     if values is None:

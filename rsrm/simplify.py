@@ -29,27 +29,41 @@ ROUNDING = 1e-12
 
 def simplify(expression: Expression) -> Expression:
     """Return an equal, usually shorter expression over the same library, or `expression` itself if none is shorter."""
-    library, tables = expression.library, expression.library.tables
-    stack: list = []
-    c = len(expression.constants)
+    library = expression.library
     with np.errstate(all="ignore"):
-        for t in expression.expanded[::-1]:
-            op = int(tables.opcode[t])
-            if op == OP_VARIABLE:
-                stack.append(("var", int(t)))
-            elif op == OP_CONSTANT:
-                c -= 1
-                stack.append(("num", float(expression.constants[c])))
-            elif op == OP_LITERAL:
-                stack.append(("num", float(tables.literal[t])))
-            else:
-                p = BY_OPCODE[op]
-                stack.append(_build(p.name, [stack.pop() for _ in range(p.arity)]))
-        node = stack.pop()
+        node = _read(expression)
         forms = [node, _distributed(node), _with_roots(node)]
         written = [f for f in (_write(form, library) for form in forms) if f is not None]
     result = min(written, key=lambda f: f.complexity, default=expression)
     return expression if result.complexity > expression.complexity else result
+
+
+def summands(expression: Expression) -> list[Expression]:
+    """Return the terms, without coefficients and numbers, of which an expression is a sum once it is multiplied out."""
+    with np.errstate(all="ignore"):
+        node = _distributed(_read(expression))
+    found = [_write(term, expression.library) for term, _ in node[2]] if node[0] == "sum" else []
+    return [term for term in found if term is not None]
+
+
+def _read(expression: Expression):
+    """Return an expression as a node; numbers that overflow warn."""
+    tables = expression.library.tables
+    stack: list = []
+    c = len(expression.constants)
+    for t in expression.expanded[::-1]:
+        op = int(tables.opcode[t])
+        if op == OP_VARIABLE:
+            stack.append(("var", int(t)))
+        elif op == OP_CONSTANT:
+            c -= 1
+            stack.append(("num", float(expression.constants[c])))
+        elif op == OP_LITERAL:
+            stack.append(("num", float(tables.literal[t])))
+        else:
+            p = BY_OPCODE[op]
+            stack.append(_build(p.name, [stack.pop() for _ in range(p.arity)]))
+    return stack.pop()
 
 
 def _distributed(node):
