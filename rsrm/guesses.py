@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.forms import FORMS, TARGETS, Reduction
+from rsrm.forms import FORMS, TARGETS, Form, Reduction
 from rsrm.problem import Problem
 from rsrm.reducing import divided, grouped, merged, peeled, reduced, scaled
 from rsrm.surrogate import TERMS, held_out_errors
@@ -21,7 +21,7 @@ ROWS = 400
 MOST_GROUPED, MOST_COLUMNS = 4, 6
 """Columns up to which pairs in units of a third are guessed, and up to which all in units of one are."""
 POWERS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-"""Exponents of the factors that are guessed."""
+"""Exponents that are guessed of factors, and of one column of a product of two."""
 SIGNS = (1.0, -1.0)
 MOST = 1.02
 """Guesses that make the held-out error grow by more than this factor are dropped."""
@@ -29,8 +29,8 @@ LEFT = 1.2
 """Spread of what a term may leave, in units of that of the target."""
 BASE, STEEP, STEP = -0.25, 0.3, 0.03
 """Cost of a guess that explains all, what is added where the error stays as it was, and for every column."""
-_LOG, _PLAIN = FORMS[0], FORMS[1]
-_TERMS = {"id": _PLAIN, "square": FORMS[2], "inv": FORMS[3], "invsquare": FORMS[2]}
+_LOG, _PLAIN, _SQUARE, _INVERSE = FORMS[:4]
+_TERMS = {"id": _PLAIN, "square": _SQUARE, "inv": _INVERSE, "invsquare": _SQUARE}
 """Functions of a column that are guessed as terms, by the function of the target they stand beside."""
 
 
@@ -38,7 +38,8 @@ def guesses(problem: Problem) -> list[Reduction]:
     """Return the reductions that do not make a polynomial worse, the best of them first.
 
     Guessed are drops, factors ``x_i**p``, terms under the same function as the target, merges into products, ratios,
-    sums and differences, the same beside a factor or a term, and pairs of columns, or all, in units of another.
+    sums and differences (of squares, too), the same beside a factor or a term, and pairs of columns, or all, in units
+    of another.
 
     Parameters
     ----------
@@ -67,8 +68,9 @@ def _ranked(problem: Problem, few: Problem) -> list[Reduction]:
             errors = held_out_errors(made[0][1].X, [child.y for _, child in made], TERMS[0])
             found += [(float(e) / before, guess) for (guess, _), e in zip(made, errors, strict=True)
                       if e <= MOST * before]
-    return [Reduction(g.kind, ratio, BASE + STEEP * ratio + STEP * len(g.columns), g.columns, g.text,
-                      partial(g.make, problem), True) for ratio, g in sorted(found, key=lambda f: f[0])]
+    guessed = [Reduction(g.kind, ratio, BASE + STEEP * ratio + STEP * len(g.columns), g.columns, g.text,
+                         partial(g.make, problem), True) for ratio, g in found]
+    return sorted(guessed, key=lambda r: r.cost)
 
 
 class _Guess(NamedTuple):
@@ -84,9 +86,10 @@ def _families(problem: Problem) -> Iterator[list[_Guess]]:
     for i in range(n):
         yield list(_about_one(problem, i))
     for i, j in combinations(range(n), 2):
-        for c in SIGNS:
+        for c in POWERS:
             yield list(_products(n, i, j, c))
-            yield list(_sums(problem, i, j, c))
+        for form, c in product((_PLAIN, _SQUARE), SIGNS):
+            yield list(_sums(problem, i, j, form, c))
     for k in range(n) if n <= MOST_GROUPED else ():
         for i, j in combinations([i for i in range(n) if i != k], 2):
             for c, d in product(SIGNS, SIGNS):
@@ -117,13 +120,14 @@ def _products(n: int, i: int, j: int, c: float) -> Iterator[_Guess]:
                      partial(scaled, i=i, j=j, form=_LOG, c=c, p=p))
 
 
-def _sums(problem: Problem, i: int, j: int, c: float) -> Iterator[_Guess]:
+def _sums(problem: Problem, i: int, j: int, form: Form, c: float) -> Iterator[_Guess]:
     keep = [k for k in range(problem.n_variables) if k not in (i, j)]
-    yield _Guess("merge", (i, j), f"merge id(x{i}) {c:+g} id(x{j})",
-                 partial(merged, i=i, j=j, keep=keep, a=_PLAIN, b=_PLAIN, c=c))
-    for p in _shares(problem.y, problem.X[i]):
-        yield _Guess("scale", (i, j), f"scale id: p={p:g}, x{i} {c:+g} x{j}",
-                     partial(scaled, i=i, j=j, form=_PLAIN, c=c, p=p))
+    name = form.name
+    yield _Guess("merge", (i, j), f"merge {name}(x{i}) {c:+g} {name}(x{j})",
+                 partial(merged, i=i, j=j, keep=keep, a=form, b=form, c=c))
+    for p in _shares(problem.y, form.value(problem.X[i])):
+        yield _Guess("scale", (i, j), f"scale {name}: p={p:g}, x{i} {c:+g} x{j}",
+                     partial(scaled, i=i, j=j, form=form, c=c, p=p))
 
 
 def _units(k: int, exponents: dict[int, float]) -> list[_Guess]:

@@ -3,7 +3,7 @@ import pytest
 
 from rsrm.bank import Bank, variable_powers
 from rsrm.bank_stages import bank_candidates
-from rsrm.expression import variable
+from rsrm.expression import number, variable
 from rsrm.guesses import MOST, guesses
 from rsrm.library import Library
 from rsrm.objective import Objective
@@ -21,26 +21,33 @@ def make(law, *ranges, rows=200, seed=0):
     (lambda a, b, c, d: a / (1.0 + (b / c) ** d), "merge log(x1) -1 log(x2)"),
     (lambda a, b, c, d: a + b * np.tan(c) - 5.0 * (b / d / np.cos(c)) ** 2, "term id(y) = 1*id(x0) + f"),
     (lambda a, b, c, d: np.sin(3.0 * (b - c)) + a * np.sqrt(d + a), "merge id(x1) -1 id(x2)"),
-], ids=["ratio", "term", "difference"])
-def test_the_best_guess_is_right_where_gradients_are_too_poor(law, text):
+    (lambda a, b, c, d: a * d * np.cos(3.0 * (b * b + c * c)) - np.sqrt(d), "merge square(x1) +1 square(x2)"),
+    (lambda a, b, c, d: np.sin(2.0 * b * c * c) + a * np.sqrt(d + a), "merge log(x1) +2 log(x2)"),
+], ids=["ratio", "term", "difference", "radius", "power"])
+def test_a_right_guess_is_among_the_best_where_gradients_are_too_poor(law, text):
     problem = make(law, (0.5, 1.2), (0.5, 1.5), (0.5, 1.4), (1.0, 4.0))
     found = guesses(problem)
-    assert found[0].text == text
-    child = found[0].make()
-    assert child.n_variables == 3
-    assert all(a.spread <= b.spread <= MOST for a, b in zip(found, found[1:], strict=False))
+    right = next(r for r in found[:3] if r.text == text)
+    assert right.make().n_variables == 3
+    assert all(r.spread <= MOST for r in found)
+    assert [r.cost for r in found] == sorted(r.cost for r in found)
 
 
-def test_a_guess_leads_back_to_the_law():
+def test_guesses_lead_back_to_the_target():
+    # A child whose target is its first column: lifting that column must give the parent's target.
     problem = make(lambda a, b, c, d: a * (1.0 - np.exp(-b * (c - d))) ** 2, (1, 8), (0.8, 2.5), (0.6, 4), (0.7, 2))
     for guess in guesses(problem):
         child = guess.make()
-        fit = variable(child.library, 0)
-        # A function of what is left has the same residual there as in the user's columns, up to the step itself.
-        values = Objective(problem).values(child.lift(fit))
-        back = {"factor": problem.y / child.y, "merge": 1.0, "term": 1.0, "drop": 1.0}[guess.kind]
-        shift = problem.y - child.y if guess.kind == "term" else 0.0
-        np.testing.assert_allclose(values, back * child.X[0] + shift, rtol=1e-9, atol=1e-9)
+        expressions = child.lift(variable(child.library, 0)), child.lift(number(child.library, 2.0))
+        a, b = (Objective(problem).values(e) for e in expressions)
+        slope, offset = (a - b) / (child.X[0] - 2.0), b
+        if guess.text.startswith("term inv"):
+            slope, offset = (1.0 / a - 1.0 / b) / (child.X[0] - 2.0), 1.0 / b
+        elif guess.text.startswith(("term square", "term invsquare")):
+            continue  # their lifts take roots, which need not exist
+        # All other steps are affine: y = offset + slope * (child's y - 2).
+        wanted = 1.0 / problem.y if guess.text.startswith("term inv") else problem.y
+        np.testing.assert_allclose(offset + slope * (child.y - 2.0), wanted, rtol=1e-6, atol=1e-8)
 
 
 def test_nothing_is_guessed_of_one_column():

@@ -258,3 +258,24 @@ def test_further_functions(law, high):
     expression = found(given)
     far = np.random.default_rng(5).uniform(0.3, 1.5 * high, (100, 2))
     np.testing.assert_allclose(values(expression, far)[0], law(*far.T), rtol=1e-6)
+
+
+@pytest.mark.parametrize("law", [
+    lambda x, a: x * np.tan(a) - 4.9 * x**2 / np.cos(a) ** 2,
+    lambda x, a: 3.0 / np.sin(a) - x / np.tan(a) + 0.4 * x * x,
+], ids=["trajectory", "cotangent"])
+def test_functions_of_an_angle_are_terms(law):
+    given = problem(law, low=0.3, high=1.3)
+    e = found(given)
+    assert e is not None
+    v, ok = values(e, given.X.T)
+    assert ok
+    np.testing.assert_allclose(v, given.y, rtol=1e-9, atol=1e-9)
+
+
+def test_an_angle_with_a_pole_in_the_data_has_no_tangent():
+    angle = next(f for f in families(Library(1)) if f.name == "angle")
+    assert set(angle.grid(np.linspace(0.1, 1.4, 50))) == {0.0, 1.0, 2.0, 3.0, 4.0}
+    assert set(angle.grid(np.linspace(0.1, 3.0, 50))) == {3.0, 4.0}
+    assert set(angle.grid(np.linspace(-1.0, 1.0, 51))) == {0.0, 1.0, 2.0}
+    assert len(angle.grid(np.linspace(0.0, 7.0, 50))) == 0
