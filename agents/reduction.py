@@ -21,7 +21,7 @@ the others. Actions that lead to nothing new are closed.
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ from rsrm.explore import CHILDREN, POOR, certain, confirmed, most_tried, support
 from rsrm.expression import Expression
 from rsrm.folding import folds
 from rsrm.forms import KINDS, Reduction
+from rsrm.noise import noise_level
 from rsrm.objective import Objective
 from rsrm.problem import Problem
 from rsrm.surrogate import SMOOTH, Surrogate
@@ -94,6 +95,7 @@ class Node:
     model: Surrogate | None
     row: int  # of the Q tables
     cost: float
+    noise: float | None = None  # None until the node is closed
     actions: list[Action] | None = None  # None until the node is reached
     room: int = CHILDREN  # reductions that may still be confirmed
     effort: float = 0.0
@@ -257,13 +259,23 @@ class ReductionSearch:
         self.n_closings += 1
         if not any(problem is node.problem for _, problem in self.reduced):
             self.reduced.append((node.cost, node.problem))
-        expressions = closing(node.problem, self.closings[action.closing], self.deadline,
-                              np.random.default_rng(self.seed))
         least = np.inf
-        for expression, nrmse in lifted(node.problem, expressions, self.objective):
-            yield expression
-            least = min(least, nrmse)
+        for problem in self._readings(node):
+            expressions = closing(problem, self.closings[action.closing], self.deadline,
+                                  np.random.default_rng(self.seed))
+            for expression, nrmse in lifted(problem, expressions, self.objective):
+                yield expression
+                least = min(least, nrmse)
         return decades(least, max(EXACT, self.noise))
+
+    def _readings(self, node: Node) -> list[Problem]:
+        """Return the problem of a node, and again with noise where there is some that only shows with fewer columns."""
+        if node.noise is None:
+            node.noise = 0.0
+            if self.noise == 0.0 and node.model is not None and node.model.error > SMOOTH:
+                found = noise_level(node.problem, np.random.default_rng(self.seed))
+                node.noise = found.level if found.certain else 0.0
+        return [node.problem, *([replace(node.problem, noise=node.noise)] if node.noise > 0.0 else [])]
 
     def _backpropagate(self, path: Path, gain: float) -> None:
         """Backpropagation: the reward and the effort of an episode go to what led to it, the reward to the Q tables."""
