@@ -21,7 +21,7 @@ import numpy as np
 from rsrm.forms import FORMS, SHEARS, TARGETS, Reduction
 from rsrm.problem import Problem
 from rsrm.reducing import divided, merged, peeled, reduced, scaled, sheared
-from rsrm.simplify import fraction
+from rsrm.algebra import fraction
 
 
 CONSTANT = 1e-3

@@ -13,7 +13,7 @@ from rsrm.expression import Expression, number, substitute, variable
 from rsrm.forms import Form
 from rsrm.library import Library
 from rsrm.problem import Problem
-from rsrm.simplify import fraction
+from rsrm.algebra import fraction
 
 
 def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Expression]], y=None,

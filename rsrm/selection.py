@@ -19,7 +19,7 @@ import numpy as np
 
 from rsrm.expression import Expression
 from rsrm.objective import FLOOR
-from rsrm.simplify import fraction
+from rsrm.algebra import fraction
 
 NODE = 1.0
 TWO_KINDS = 0.02

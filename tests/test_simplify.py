@@ -5,12 +5,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from rsrm.algebra import fraction
 from rsrm.closing import column
 from rsrm.evaluate import values
 from rsrm.export import infix, parse, to_sympy
 from rsrm.library import Library
 from rsrm.primitives import BY_OPCODE
-from rsrm.simplify import fraction, simplify
+from rsrm.simplify import simplify
 from tests import naive_expression as naive
 
 LIB = Library(2, naive.NAMES)

@@ -32,7 +32,7 @@ _FAMILIES = {
     "small suites": ("nguyen", "nguyen_variants", "nguyen_c", "constant", "jin", "r_rational", "livermore"),
     "physics and dynamics": ("feynman", "feynman_bonus", "strogatz", "dysts"),
     "SRSD, realistic ranges": tuple(f"srsd_{s}{end}" for end in ("", "_dummy") for s in ("easy", "medium", "hard")),
-    "random laws": RANDOM_SUITES,
+    "random and textbook laws": (*RANDOM_SUITES, "textbook"),
 }
 _SMALLEST_ERROR = 1e-16
 
