@@ -189,10 +189,10 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
     parts = guarded(apart(told, deadline, rng), "separable")
+    yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
     for _ in range(8):
         yield "reductions", _turn(reductions)
         yield "separable", _turn(parts)
-    yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
     yield "direct", direct_stages(told, deadline, rng, 4.0, STAGES[-1:])
     yield from _in_turns({
         "islands": play(reduced),
