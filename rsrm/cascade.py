@@ -175,6 +175,7 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
                   guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
     """Yield the stages for data that are known to be noisy."""
     weights = proportional_weights(problem, rng)
+    equal = replace(problem, noise=level)
     if weights is not None:
         problem = replace(problem, weights=weights)
     told = replace(problem, noise=level)
@@ -190,6 +191,9 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
     reductions = _reductions(told, deadline, rng, reduced)
     parts = guarded(apart(told, deadline, rng), "separable")
     yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
+    if weights is not None:  # a model that errs in proportion to y looks like noise that does
+        yield "bank", bank_candidates(equal, deadline, rng, sizes=SMALL_BANK)
+        yield "direct", direct_stages(equal, deadline, rng, 0.5, STAGES[:-1])
     for _ in range(8):
         yield "reductions", _turn(reductions)
         yield "separable", _turn(parts)
