@@ -182,7 +182,7 @@ class ReductionSearch:
         node.actions = []
         if node.model is not None:
             # Every node asks for the same rows, so that a reduction does not depend on the way to it.
-            found = supported(node.problem, node.model, np.random.default_rng(self.seed), self.noise)
+            found = supported(node.problem, node.model, np.random.default_rng(self.seed), self.noise, self.deadline)
             for proposal in found[:most_tried(node.model, self.noise)]:
                 bucket = int(np.searchsorted(SPREADS, proposal.spread))
                 column = KINDS.index(proposal.kind) * (len(SPREADS) + 1) + bucket

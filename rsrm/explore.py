@@ -40,8 +40,9 @@ def surrogate_of(problem: Problem, noise: float, like: Surrogate | None = None) 
     return fit_noisy_surrogate(problem, noise) if problem.noise > 0 else fit_surrogate(problem.X, problem.y, like)
 
 
-def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0) -> list[Reduction]:
-    """Return the reductions that the surrogate supports by itself or by its gradient, most convincing first."""
+def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0,
+              deadline: float = np.inf) -> list[Reduction]:
+    """Return the reductions that the surrogate supports by itself or by its gradient, or else guesses, best first."""
     found = [*folds(problem, surrogate), *power_factors(problem, surrogate)]
     u, _ = surrogate.columns.map(problem.X)
     within = (problem.y >= surrogate.lowest) & (problem.y <= surrogate.highest)
@@ -55,9 +56,12 @@ def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0) -
     loose = LOOSE if surrogate.error < POOR else LOOSE_POOR
     found += propose(problem, rows, y, gradient, loose, surrogate.error)
     if noise == 0 and surrogate.error > SMOOTH:
-        found += guesses(problem)
+        found += guesses(problem, deadline)
     # What is supported in two ways is tried once, at the lower cost.
-    return list({_plain(r.text): r for r in sorted(found, key=lambda r: -r.cost)}.values())[::-1]
+    once: dict[str, Reduction] = {}
+    for reduction in sorted(found, key=lambda r: r.cost):
+        once.setdefault(_plain(reduction.text), reduction)
+    return list(once.values())
 
 
 def _plain(text: str) -> str:

@@ -5,6 +5,7 @@ but they are enough to compare: a right reduction leaves fewer columns, over whi
 higher degree, so that the held-out error falls; a wrong one loses what the law needs, and it rises.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations, product
@@ -34,7 +35,7 @@ _TERMS = {"id": _PLAIN, "square": _SQUARE, "inv": _INVERSE, "invsquare": _SQUARE
 """Functions of a column that are guessed as terms, by the function of the target they stand beside."""
 
 
-def guesses(problem: Problem) -> list[Reduction]:
+def guesses(problem: Problem, deadline: float = np.inf) -> list[Reduction]:
     """Return the reductions that do not make a polynomial worse, the best of them first.
 
     Guessed are drops, factors ``x_i**p``, terms under the same function as the target, merges into products, ratios,
@@ -45,6 +46,8 @@ def guesses(problem: Problem) -> list[Reduction]:
     ----------
     problem : Problem
         Without noise.
+    deadline : float
+        Of ``time.perf_counter``; what is not tried by then is left out.
 
     Returns
     -------
@@ -53,15 +56,17 @@ def guesses(problem: Problem) -> list[Reduction]:
     """
     few = problem.take(slice(None, None, -(-problem.n_rows // ROWS)))
     with np.errstate(all="ignore"):  # targets that a transform makes huge are refused by their values
-        return _ranked(problem, few)
+        return _ranked(problem, few, deadline)
 
 
-def _ranked(problem: Problem, few: Problem) -> list[Reduction]:
+def _ranked(problem: Problem, few: Problem, deadline: float) -> list[Reduction]:
     before = float(held_out_errors(few.X, [few.y], TERMS[0])[0])
     if not 0.0 < before < np.inf or problem.n_variables < 2:
         return []
     found = []
     for family in _families(few):
+        if time.perf_counter() > deadline:
+            break
         made = [(guess, guess.make(few)) for guess in family]
         made = [(guess, child) for guess, child in made if child is not None and np.isfinite(child.y).all()]
         if made:  # all over the same columns: one factorization serves them

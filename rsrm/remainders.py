@@ -28,8 +28,8 @@ from rsrm.terms import presentable, subset
 ROWS, FIT_ROWS = 1000, 400
 TERMS = 100
 """Terms of the polynomial that stands in for the remainder."""
-MOST = 6
-"""Terms that are kept at most."""
+MOST, FEW = 6, 9
+"""Terms that are kept at most, and columns up to which all sets of them are looked at, instead of single ones."""
 BETTER, ACCURATE = 0.1, 1e-2
 """A remainder is believed if the error falls below this share of the approximation's, and below this share of y."""
 EXACT = 1e-10
@@ -68,19 +68,19 @@ class Remainders:
         while time.perf_counter() < self.deadline:
             found = []
             for expression, error in self.best():
-                found += self._remainders(expression, error)
+                found += yield from self._remainders(expression, error)
                 yield None
             for error, keep, terms, coefficients in sorted(found, key=lambda f: f[0]):
                 yield from self._solved(keep, terms, coefficients, error)
             if not found:
                 yield PAUSE
 
-    def _remainders(self, expression: Expression, error: float) -> list[tuple]:
-        """Return (error, columns that stay, terms, coefficients) of what the parts of an expression leave."""
+    def _remainders(self, expression: Expression, error: float) -> Iterator:
+        """Return (error, columns that stay, terms, coefficients) of what parts of an expression leave; yield None."""
         n, found = self.problem.n_variables, []
         terms = summands(expression)
         used = [frozenset(int(t) for t in term.expanded if t < n) for term in terms]
-        for size in range(1, n):
+        for size in range(1, n if n <= FEW else 2):
             for gone in combinations(range(n), size):
                 kept = [t for t, columns in zip(terms, used, strict=True) if columns & set(gone)]
                 key = (gone, frozenset(kept))
@@ -90,6 +90,7 @@ class Remainders:
                 keep = [i for i in range(n) if i not in gone]
                 if any(f[1] == keep or set(f[1]) < set(keep) for f in found):
                     continue
+                yield None
                 with np.errstate(all="ignore"):
                     fitted = self._fitted(keep, kept)
                 if fitted is not None and fitted[0] < min(BETTER * error, ACCURATE):
