@@ -57,11 +57,8 @@ def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0,
     found += propose(problem, rows, y, gradient, loose, surrogate.error)
     if noise == 0 and surrogate.error > SMOOTH:
         found += guesses(problem, deadline)
-    # What is supported in two ways is tried once, at the lower cost.
-    once: dict[str, Reduction] = {}
-    for reduction in sorted(found, key=lambda r: r.cost):
-        once.setdefault(_plain(reduction.text), reduction)
-    return list(once.values())
+    # What is supported in two ways is tried once, at the lower cost but in the place of the higher one.
+    return list({_plain(r.text): r for r in sorted(found, key=lambda r: -r.cost)}.values())[::-1]
 
 
 def _plain(text: str) -> str:
