@@ -148,7 +148,7 @@ class ReductionSearch:
         self.q = np.zeros((2, N_STATES, N_REDUCTIONS + len(closings)))
         self.n_fits = self.n_closings = self.n_nodes = self.n_episodes = 0
         self.gains = 0.0
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, Surrogate | None] = {}  # models of the confirmed problems, whatever the way to them
         model = surrogate_of(problem, self.noise)
         self.root = None
         hopeless = HOPELESS if problem.n_rows >= MANY_ROWS else HOPELESS_FEW
@@ -233,13 +233,17 @@ class ReductionSearch:
     def _expand(self, node: Node, action: Action) -> bool:
         """Expansion: give a reduction its node; return False if it was refused."""
         child = None if self.n_nodes == MAX_NODES else action.proposal.make()
-        known = child is None or _fingerprint(child) in self._seen
+        mark = None if child is None else _fingerprint(child)
+        known = child is None or mark in self._seen
         self.n_fits += not known
         found = None if known else confirmed(action.proposal, child, node.model, self.noise)
         if found is None:
             action.is_open = False
+            # A sure step to where another way has led already: the other steps from here lead to nothing else.
+            if mark in self._seen and certain((action.proposal, child, self._seen[mark]), node.model):
+                _close_alternatives(node)
             return False
-        self._seen.add(_fingerprint(child))
+        self._seen[mark] = found[2]
         self.n_nodes += 1
         model = found[2]
         cost = child.n_variables + self._rise(model, self.error) + action.proposal.cost
@@ -249,8 +253,7 @@ class ReductionSearch:
             action.cost += rise if rise > 0.0 else 0.3 * rise
         node.room -= 1
         if node.room == 0 or certain(found, node.model):
-            for other in node.actions:
-                other.is_open &= other.child is not None or other.proposal is None
+            _close_alternatives(node)
         return True
 
     def _simulate(self, node: Node, action: Action) -> Iterator[Expression | None]:
@@ -298,6 +301,11 @@ class ReductionSearch:
         rows = np.array([node.row for node, _ in path], np.int64)
         columns = np.array([action.column for _, action in path], np.int64)
         learn_path(self.rng, self.q, rows, columns, len(path), gain - average, self.policy.alpha, 0.0, 1.0)
+
+
+def _close_alternatives(node: Node) -> None:
+    for action in node.actions:
+        action.is_open &= action.child is not None or action.proposal is None
 
 
 def _fingerprint(problem: Problem) -> bytes:

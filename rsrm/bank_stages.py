@@ -12,6 +12,7 @@ Stages, for the target and its inverses under every allowed outer function:
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from rsrm.question import PROMISING, Question, factors, log_basis, log_targets, 
 
 JOIN = 20_000
 """Entries joined between two looks at the clock."""
+POWER_ENTRIES = 4_000
+"""Of the bank that holds powers of one column to another."""
 
 
 def singles(q: Question, basis: list[Expression] = ()) -> Iterator[Match]:
@@ -209,6 +212,21 @@ def ask(q: Question) -> Iterator[Match]:
         yield from pairs(q, basis)
 
 
+def power_matches(problem: Problem, deadline: float, rng: np.random.Generator,
+                  entries: int = POWER_ENTRIES) -> Iterator[Match]:
+    """Yield the matches of single entries of a bank that holds powers of one column to another.
+
+    Such powers are rare, and would take the place of what is common in the short lists that pairs are made of.
+    """
+    powers = variable_powers(problem.X, problem.library)
+    if powers:
+        bank = Bank.enumerate(problem.X, problem.library, shortcuts=powers, max_entries=entries, deadline=deadline,
+                              rng=rng)
+        q = Question(problem, bank, deadline)
+        for stage in (partial(monomials, pairwise=False), singles, exponentials, joins):
+            yield from stage(q)
+
+
 def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
                     sizes=((4_000, 400), (200_000, 2_000)), extra=()) -> Iterator[Expression]:
     """Yield expressions that the bank finds for a problem, cheap stages first.
@@ -224,17 +242,16 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
     extra : sequence of Expression
         Sub-trees of good expressions, used as leaves beside the variables.
     """
-    powers = variable_powers(problem.X, problem.library)
     for n, (entries, n_pairs) in enumerate(sizes):
         if time.perf_counter() > deadline:
             return
         leaves = [variable(problem.library, i) for i in range(problem.n_variables)] + list(extra)
-        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, shortcuts=powers, max_entries=entries,
-                              deadline=deadline, rng=rng)
+        bank = Bank.enumerate(problem.X, problem.library, leaves=leaves, max_entries=entries, deadline=deadline,
+                              rng=rng)
         for match in ask(Question(problem, bank, deadline, n_pairs)):
             yield match.expression
         if n == 0:
-            for stage in (nested, sums_of_products):
+            for stage in (nested, sums_of_products, power_matches):
                 for match in stage(problem, deadline, rng):
                     yield match.expression
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.bank import Bank, variable_powers
-from rsrm.bank_stages import bank_candidates, pairs, singles
+from rsrm.bank import Bank
+from rsrm.bank_stages import bank_candidates, pairs, power_matches, singles
 from rsrm.direct import STAGES, elementary, power_law
 from rsrm.exponential import exponentials
 from rsrm.expression import Expression
@@ -32,6 +32,8 @@ from rsrm.mixtures import mixtures
 
 SMALL_BANK = ((4_000, 400),)
 LARGE_BANK = ((200_000, 2_000),)
+GLANCE = 2_000
+"""Entries of the bank that every reduced problem is asked of at once."""
 EXACT = 1e-10
 """NRMSE at which a law explains all that rounding leaves."""
 
@@ -59,10 +61,10 @@ class Closing(NamedTuple):
 
 def glance(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
     """Yield one or two sub-expressions of a very small bank, also inside an outer function."""
-    powers = variable_powers(problem.X, problem.library)
-    bank = Bank.enumerate(problem.X, problem.library, shortcuts=powers, max_entries=2_000, rng=rng, deadline=deadline)
+    bank = Bank.enumerate(problem.X, problem.library, max_entries=GLANCE, rng=rng, deadline=deadline)
     question = Question(problem, bank, deadline, 200)
-    return (match.expression for match in chain(singles(question), pairs(question)))
+    return (match.expression for match in chain(singles(question), pairs(question),
+                                                power_matches(problem, deadline, rng, GLANCE)))
 
 
 def small_bank(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:

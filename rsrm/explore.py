@@ -57,8 +57,10 @@ def supported(problem: Problem, surrogate: Surrogate, rng, noise: float = 0.0,
     found += propose(problem, rows, y, gradient, loose, surrogate.error)
     if noise == 0 and surrogate.error > SMOOTH:
         found += guesses(problem, deadline)
-    # What is supported in two ways is tried once, at the lower cost but in the place of the higher one.
-    return list({_plain(r.text): r for r in sorted(found, key=lambda r: -r.cost)}.values())[::-1]
+    once: dict[str, Reduction] = {}
+    for reduction in sorted(found, key=lambda r: r.cost):  # what is supported in two ways is tried once
+        once.setdefault(_plain(reduction.text), reduction)
+    return list(once.values())
 
 
 def _plain(text: str) -> str:

@@ -83,28 +83,6 @@ def _kinks(u: np.ndarray) -> np.ndarray:
     return np.append(shifts, 0.0) if u.min() < 0.0 < u.max() else shifts
 
 
-_ANGLES = (np.tan, lambda u: 1.0 / np.cos(u) ** 2, lambda u: 1.0 / np.cos(u), lambda u: 1.0 / np.sin(u),
-           lambda u: 1.0 / np.tan(u))
-"""Functions of an angle that are no sines: :mod:`rsrm.mixture_kernels` knows them by these numbers."""
-
-
-def _angles(u: np.ndarray) -> np.ndarray:
-    """Return the numbers of those that have no pole in the data, where u may be an angle."""
-    if np.abs(u).max() > 2.0 * np.pi:
-        return np.empty(0)
-    found = [[0, 1, 2]] if np.cos(u).min() > 1e-2 or np.cos(u).max() < -1e-2 else []
-    found += [[3, 4]] if np.sin(u).min() > 1e-2 or np.sin(u).max() < -1e-2 else []
-    return np.array(sum(found, []), float)
-
-
-def _angle(e: Expression, number: float) -> Expression | None:
-    """Return the expression of a function of :data:`_ANGLES`."""
-    library = e.library
-    sin, cos = outer("sin", e), outer("cos", e)
-    factors = (((sin, 1.0), (cos, -1.0)), ((cos, -2.0),), ((cos, -1.0),), ((sin, -1.0),), ((cos, 1.0), (sin, -1.0)))
-    return None if sin is None or cos is None else product(library, list(factors[int(number)]))
-
-
 def families(library) -> list[Family]:
     names = set(library.operators)
     shifted = lambda e, c: None if e is None else linear(library, [(1.0, e)], c)  # noqa: E731
@@ -156,9 +134,6 @@ def families(library) -> list[Family]:
         found.append(Family("power", lambda u, p: [(u / u[0]) ** p], _exponents,
                             lambda e, p: [power(e, p)], False, magnitudes=True,
                             unscaled=lambda u, p: [u**p], crosses=True))
-    if {"sin", "cos", "div"} <= names:
-        found.append(Family("angle", lambda u, n: [_ANGLES[int(n)](u)], _angles, lambda e, n: [_angle(e, n)], False,
-                            fixed=True))
     found.append(Family("line", lambda u, _: [u, np.ones(len(u))], lambda u: np.ones(1),
                         lambda e, _: [e, constant(library, 1.0)], False, fixed=True))
     found.append(Family("monomial", lambda u, p: [u**p], _simple_exponents, lambda e, p: [power(e, p)], False,

@@ -12,10 +12,10 @@ from rsrm._jit import njit, njit_leaf
 
 CODES = {name: k for k, name in enumerate((
     "wave", "exp", "arrhenius", "gauss", "logistic", "tanh", "pole1", "pole2", "pole4", "power", "line", "monomial",
-    "log2", "log", "-log", "sqrt2", "sqrt", "-sqrt2", "-sqrt", "abs", "sinh", "cosh", "angle"))}
+    "log2", "log", "-log", "sqrt2", "sqrt", "-sqrt2", "-sqrt", "abs", "sinh", "cosh"))}
 """Families by number, as the kernels know them."""
 (WAVE, EXP, ARRHENIUS, GAUSS, LOGISTIC, TANH, POLE1, POLE2, POLE4, POWER, LINE, MONOMIAL, LOG2, LOG, MINUS_LOG, SQRT2,
- SQRT, MINUS_SQRT2, MINUS_SQRT, ABS, SINH, COSH, ANGLE) = range(len(CODES))
+ SQRT, MINUS_SQRT2, MINUS_SQRT, ABS, SINH, COSH) = range(len(CODES))
 DEPENDENT = 1e-12
 """Share of a column's size that has to be left beside the columns before it."""
 TINY, ROUNDED = 1e-15, 1e-8
@@ -89,13 +89,6 @@ def fill_function(code, u, theta, values, slopes):
             v = u[i] * u[i] if code == SQRT2 or code == MINUS_SQRT2 else u[i]
             g[i] = math.sqrt(-v - theta if falling else v + theta)
             d[i] = -0.5 / g[i] if falling else 0.5 / g[i]
-    elif code == ANGLE:
-        for i in range(R):
-            sin, cos = math.sin(u[i]), math.cos(u[i])
-            if theta < 2.0:
-                g[i] = sin / cos if theta < 1.0 else 1.0 / (cos * cos)
-            else:
-                g[i] = 1.0 / cos if theta < 3.0 else 1.0 / sin if theta < 4.0 else cos / sin
     elif code == SINH or code == COSH:
         for i in range(R):
             up, down = 0.5 * math.exp(theta * u[i]), 0.5 * math.exp(-theta * u[i])

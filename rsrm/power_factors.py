@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rsrm.algebra import fraction
 from rsrm.compose import product
 from rsrm.expression import variable
 from rsrm.forms import FORMS, Reduction
 from rsrm.problem import Problem
 from rsrm.reducing import merged, reduced, scaled, weighted
-from rsrm.algebra import fraction
 from rsrm.surrogate import (
     ROWS_SPACED, SMOOTH, TERMS, Columns, Surrogate, best_degree, chebyshev, least_squares, multi_indices, products,
 )

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rsrm.algebra import fraction
 from rsrm.forms import FORMS, SHEARS, TARGETS, Reduction
 from rsrm.problem import Problem
 from rsrm.reducing import divided, merged, peeled, reduced, scaled, sheared
-from rsrm.algebra import fraction
 
 
 CONSTANT = 1e-3

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rsrm.algebra import fraction
 from rsrm.compose import linear, outer, product
 from rsrm.expression import Expression, number, substitute, variable
 from rsrm.forms import Form
 from rsrm.library import Library
 from rsrm.problem import Problem
-from rsrm.algebra import fraction
 
 
 def reduced(problem: Problem, keep: list[int], extra: list[tuple[np.ndarray, Expression]], y=None,
@@ -68,7 +68,8 @@ def weighted(problem: Problem, slope: np.ndarray) -> np.ndarray:
     return w if problem.weights is None else w * problem.weights
 
 
-def divided(problem: Problem, i: int, keep, form: Form, p: float) -> Problem | None:
+def divided(problem: Problem, i: int, keep, form: Form, p: float, extra=()) -> Problem | None:
+    """Return the problem of f for ``y = A(x_i)**p * f`` over the columns `keep` and `extra`, or None."""
     with np.errstate(all="ignore"):
         value = form.value(problem.X[i])
         factor = np.abs(value) ** p * (np.sign(value) if p % 2 == 1 else 1.0)
@@ -76,7 +77,7 @@ def divided(problem: Problem, i: int, keep, form: Form, p: float) -> Problem | N
     base = form.build(variable(problem.library, i))
     if base is None or (p != round(p) and (value <= 0).any()):
         return None
-    return reduced(problem, keep, [], y, weighted(problem, 1.0 / factor),
+    return reduced(problem, keep, list(extra), y, weighted(problem, 1.0 / factor),
                    lambda f: product(problem.library, [(base, p), (f, 1.0)]))
 
 
@@ -146,24 +147,11 @@ def scaled(problem: Problem, i: int, j: int, form: Form, c: float, p: float) -> 
     base = form.build(variable(problem.library, i))
     if merged is None or base is None:
         return None
+    if form.logarithmic:
+        return divided(problem, i, keep, form, p, [merged])
     with np.errstate(all="ignore"):
-        value = form.value(problem.X[i])
-        if form.logarithmic:
-            if p != round(p) and (value <= 0).any():
-                return None
-            factor = np.abs(value) ** p * (np.sign(value) if p % 2 == 1 else 1.0)
-            y, weights = problem.y / factor, weighted(problem, 1.0 / factor)
-        else:
-            y, weights = problem.y - p * value, problem.weights
-    if not np.isfinite(y).all():
-        return None
-
-    def wrap(f: Expression) -> Expression | None:
-        if form.logarithmic:
-            return product(problem.library, [(base, p), (f, 1.0)])
-        return linear(problem.library, [(p, base), (1.0, f)])
-
-    return reduced(problem, keep, [merged], y, weights, wrap)
+        y = problem.y - p * form.value(problem.X[i])
+    return reduced(problem, keep, [merged], y, wrap=lambda f: linear(problem.library, [(p, base), (1.0, f)]))
 
 
 def grouped(problem: Problem, k: int, exponents: dict[int, float], form: Form, p: float) -> Problem | None:
@@ -173,14 +161,7 @@ def grouped(problem: Problem, k: int, exponents: dict[int, float], form: Form, p
     """
     extra = [_merged_column(problem, i, k, form, form, c) for i, c in exponents.items()]
     keep = [i for i in range(problem.n_variables) if i != k and i not in exponents]
-    if any(column is None for column in extra):
-        return None
-    with np.errstate(all="ignore"):
-        factor = np.abs(problem.X[k]) ** p * (np.sign(problem.X[k]) if p % 2 == 1 else 1.0)
-        y = problem.y / factor
-    base = variable(problem.library, k)
-    return reduced(problem, keep, extra, y, weighted(problem, 1.0 / factor),
-                   lambda f: product(problem.library, [(base, p), (f, 1.0)]))
+    return None if any(column is None for column in extra) else divided(problem, k, keep, form, p, extra)
 
 
 def sheared(problem: Problem, i: int, j: int, k: int, form: Form, c: float) -> Problem | None:

@@ -17,9 +17,9 @@ from math import log, pi
 
 import numpy as np
 
+from rsrm.algebra import fraction
 from rsrm.expression import Expression
 from rsrm.objective import FLOOR
-from rsrm.algebra import fraction
 
 NODE = 1.0
 TWO_KINDS = 0.02

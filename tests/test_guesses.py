@@ -1,9 +1,12 @@
+"""Guessed reductions and powers of columns: right ones are among the best, and all lead back to the target."""
+
 import numpy as np
 import pytest
 
 from rsrm.bank import Bank, variable_powers
 from rsrm.bank_stages import bank_candidates
-from rsrm.expression import number, variable
+from rsrm.evaluate import values
+from rsrm.export import parse
 from rsrm.guesses import MOST, guesses
 from rsrm.library import Library
 from rsrm.objective import Objective
@@ -33,21 +36,36 @@ def test_a_right_guess_is_among_the_best_where_gradients_are_too_poor(law, text)
     assert [r.cost for r in found] == sorted(r.cost for r in found)
 
 
-def test_guesses_lead_back_to_the_target():
-    # A child whose target is its first column: lifting that column must give the parent's target.
-    problem = make(lambda a, b, c, d: a * (1.0 - np.exp(-b * (c - d))) ** 2, (1, 8), (0.8, 2.5), (0.6, 4), (0.7, 2))
-    for guess in guesses(problem):
-        child = guess.make()
-        expressions = child.lift(variable(child.library, 0)), child.lift(number(child.library, 2.0))
-        a, b = (Objective(problem).values(e) for e in expressions)
-        slope, offset = (a - b) / (child.X[0] - 2.0), b
-        if guess.text.startswith("term inv"):
-            slope, offset = (1.0 / a - 1.0 / b) / (child.X[0] - 2.0), 1.0 / b
-        elif guess.text.startswith(("term square", "term invsquare")):
-            continue  # their lifts take roots, which need not exist
-        # All other steps are affine: y = offset + slope * (child's y - 2).
-        wanted = 1.0 / problem.y if guess.text.startswith("term inv") else problem.y
-        np.testing.assert_allclose(offset + slope * (child.y - 2.0), wanted, rtol=1e-6, atol=1e-8)
+@pytest.mark.parametrize(("law", "text", "left"), [
+    ("x0*exp(-x1*x2) + 2*x2", "drop x3", "x0*exp(-x1*x2) + 2*x2"),
+    ("exp(-x1*x2)/(x0*x0) + x3/(x0*x0)", "factor log(x0)**-2", "exp(-x0*x1) + x2"),
+    ("x0 + exp(-x1*x2)*sqrt(x3)", "term id(y) = 1*id(x0) + f", "exp(-x0*x1)*sqrt(x2)"),
+    ("sqrt(x0*x0 + exp(x1*x2)/x3)", "term square(y) = 1*square(x0) + f", "exp(x0*x1)/x2"),
+    ("1/(1/x0 + exp(x1*x2)/x3)", "term inv(y) = 1*inv(x0) + f", "exp(x0*x1)/x2"),
+    ("1/sqrt(x0*x0 + exp(x1*x2)/x3)", "term invsquare(y) = 1*square(x0) + f", "exp(x0*x1)/x2"),
+    ("exp(-x1*x2)*x0 + x3", "merge log(x1) +1 log(x2)", "exp(-x2)*x0 + x1"),
+    ("cos(x1*x1 + x2*x2)*x0 + x3", "merge square(x1) +1 square(x2)", "cos(x2)*x0 + x1"),
+    ("x0*(exp(-x0*x1) + x2)*x3", "scale log: p=1, x0 +1 x1", "(exp(-x2) + x0)*x1"),
+    ("x0 + exp(x0 - x1)*x2/x3", "scale id: p=1, x0 -1 x1", "exp(x2)*x0/x1"),
+    ("x0*exp(-x0*x1)*(x0*x2 + x3)", "group x0**1: x1 +1, x2 +1", "exp(-x1)*(x2 + x0)"),
+    # A ratio is turned over where its inverse stands out less.
+    ("x0*exp(-x1/x0)*(x2/x0 + x3/x0)", "group x0**1: x1 -1, x2 -1, x3 -1", "exp(-1/x0)*(1/x1 + 1/x2)"),
+])
+def test_a_guess_leads_to_what_is_left_and_back(law, text, left):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 2.0, (4, 200))
+    library = Library(4, DEFAULT_OPERATORS)
+    y = values(parse(law, library), X.T)[0]
+    guess = next(g for g in guesses(Problem(X, y, library)) if g.text == text)
+    child = guess.make()
+    answer = parse(left, child.library)
+    np.testing.assert_allclose(values(answer, child.X.T)[0], child.y, rtol=1e-9)
+    np.testing.assert_allclose(values(child.lift(answer), X.T)[0], y, rtol=1e-9)
+
+
+def test_no_root_of_a_negative_column_is_divided_out():
+    problem = make(lambda a, b, c: a * np.exp(b / a) + c, (-2.0, 2.0), (0.5, 1.5), (0.5, 1.5))
+    assert not [g.text for g in guesses(problem) if "x0**0.5" in g.text or "x0**-0.5" in g.text]
 
 
 def test_nothing_is_guessed_of_one_column():

@@ -28,8 +28,9 @@ def given(text=TEXT, n=3, rows=160, noise=0.0):
 
 
 def search(problem, closings=FEW, deadline=np.inf, seed=0, **policy):
-    return ReductionSearch(problem, deadline, np.random.default_rng(seed), [], closings,
-                           Policy(**policy))
+    tree = ReductionSearch(problem, deadline, np.random.default_rng(seed), [], closings, Policy(**policy))
+    tree.seed = 0  # that of the environment: a bank holds a sample of what does not fit in
+    return tree
 
 
 def nodes(node):
@@ -128,8 +129,7 @@ def test_replaying_the_search_in_the_environment_gives_the_same_problems_and_rew
                 replay([*path, action.proposal.text], action.child)
             else:
                 _, reward, terminated, _, _ = env.step(info["actions"].index(f"close: {action.closing}"))
-                if action.closing != "bank":  # which holds a sample, drawn by the seed, of what does not fit in
-                    assert reward == pytest.approx(action.best, abs=1e-3) and terminated == (action.best == 1.0)
+                assert reward == pytest.approx(action.best, abs=1e-3) and terminated == (action.best == 1.0)
 
     replay([], finished.root)
 
@@ -145,3 +145,16 @@ def test_data_without_a_smooth_law_are_left_alone():
     rng = np.random.default_rng(1)
     tree = search(Problem(rng.normal(size=(3, 300)), rng.normal(size=300), Library(3, OPERATORS, True)))
     assert tree.root is None and not list(tree)
+
+
+def test_noise_that_only_fewer_columns_show_is_seen_at_the_reduced_problems():
+    rng = np.random.default_rng(3)
+    X = np.array([rng.uniform(*r, 200) for r in ((1.0, 8.0), (0.8, 2.5), (0.6, 4.0), (0.7, 2.0))])
+    y = X[0] * (1.0 - np.exp(-X[1] * (X[2] - X[3]) / 3.0)) ** 2
+    sigma = 0.02 * np.std(y)
+    tree = search(Problem(X, y + sigma * rng.normal(size=200), Library(4, OPERATORS, True)), FEW, perf_counter() + 20.0)
+    _run(tree)
+    told = [node for node in nodes(tree.root) if node.noise]
+    assert told and all(node.problem.n_variables < 4 for node in told)
+    assert 0.01 < min(node.noise for node in told) < 0.04  # in the units of a reduced target, that of y over a column
+    assert all(node.problem.noise == 0.0 for node in told), "the exact problem is closed as well"
