@@ -23,6 +23,7 @@ from rsrm.bank_stages import bank_candidates
 from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
+from rsrm.leading import Leading
 from rsrm.mixtures import mixtures, more_mixtures
 from rsrm.monomial_search import monomial_trees
 from rsrm.noise import EXACT, noise_level, proportional_weights
@@ -39,7 +40,7 @@ TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
          "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "monomial trees": 2.0,
-         "separated": 1.0, "remainders": 2.0, "agent": 2.0}
+         "separated": 1.0, "remainders": 2.0, "leading terms": 1.0, "agent": 2.0}
 """Shares of the time that the sources get."""
 LEAST_TURN = 0.05
 """Seconds that a turn counts at least: a source that pauses is not asked again at once."""
@@ -109,6 +110,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
         return
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:QUICK])
+    leading = guarded(iter(Leading(problem, best, deadline)), "leading terms")
+    yield "leading terms", _turn(leading)
     few = guarded(separated(problem, deadline, rng), "separated")
     curve = thin(problem)
     for _ in range(1 if problem.n_variables > 2 else 0 if curve else 2):  # two columns tell most, on a curve nothing
@@ -116,6 +119,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", _turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
+    yield "leading terms", _turn(leading)
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(problem, deadline, rng, reduced)
     for _ in range(2 if problem.n_variables > 2 and not curve else 0):
@@ -132,6 +136,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "mixtures", _turn(sums)
         yield "remainders", _turn(rest)
     for _ in range(2):
+        yield "leading terms", _turn(leading)
         yield "reductions", _turn(reductions)
         yield "remainders", _turn(rest)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1])
@@ -149,6 +154,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "monomial trees", _turn(trees)
         yield "periodic", _turn(waves)
         yield "noisy", _turn(perhaps)
+        yield "leading terms", _turn(leading)
         yield "separable", _turn(parts)
         for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 1):
             yield "mixtures", _turn(sums)
@@ -166,6 +172,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "separated": few,
         "periodic": waves,
         "remainders": rest,
+        "leading terms": leading,
     } | guests
     yield from _in_turns(sources, deadline)
 

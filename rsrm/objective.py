@@ -12,9 +12,13 @@ from rsrm.problem import Problem
 
 SMALLEST = 1e-3
 """Values below this share of the scale have a noise of their own, whatever the noise of larger ones."""
-FLOOR = 1e-12
+FLOOR = 1e-14
 """Relative residuals below this are rounding: formulas that differ there are equally exact."""
 
+UNIT = 2.0**-53
+"""Largest relative error of a rounding."""
+ROUNDINGS = 2.0
+"""What y may have lost by rounding, in what the formula loses: it may have been computed in another way."""
 NEARLY_EXACT = 1e-6
 """Relative residuals below this may be the rounding of the formula itself."""
 
@@ -28,7 +32,7 @@ class Score(NamedTuple):
         RMSE divided by the standard deviation of y.
     digits : float
         Mean over rows of ``log |residual / y|``, floored at ``log FLOOR``: it sees terms that are too weak to move the
-        RMSE but matter on the rows where y is small.
+        RMSE but matter on the rows where y is small. Of a nearly exact formula without what rounding explains.
     proportional : float
         What stands in for ``log nrmse`` in a likelihood if the noise of every row is proportional to its value f:
         ``log RMS(residual / f) + mean log |f / scale|``.
@@ -78,13 +82,19 @@ class Objective:
         with np.errstate(all="ignore"):  # squares of huge but finite values
             r = f - y
             nrmse = self._nrmse(r)
-            if FLOOR < nrmse < NEARLY_EXACT:
-                # What the formula loses by cancellation, exp(z) - 1 for tiny z, is no fault of the law.
-                finer = (extended_values(expression, self.problem.X) - y).astype(np.float64)
-                if self._nrmse(finer) < nrmse:  # never for NaN
-                    r, nrmse = finer, self._nrmse(finer)
             # Rows where y vanishes are measured against a small share of the scale instead.
-            relative = np.abs(r) / np.maximum(np.abs(y), 1e-9 * self.scale)
+            units = np.maximum(np.abs(y), 1e-9 * self.scale)
+            relative = np.abs(r) / units
+            coarse = np.flatnonzero(relative > FLOOR)
+            if nrmse < NEARLY_EXACT and len(coarse):
+                # What is lost by cancellation, exp(z) - 1 for tiny z, is no fault of the law: neither what the formula
+                # loses nor what y lost as its values were computed.
+                finer, lost = extended_values(expression, self.problem.X[:, coarse])
+                finer = (finer - y[coarse]).astype(np.float64)
+                if np.isfinite(finer).all() and np.isfinite(lost).all():
+                    relative[coarse] = np.maximum(np.abs(finer) - ROUNDINGS * lost, 0.0) / units[coarse]
+                    r[coarse] = np.where(np.abs(finer) < np.abs(r[coarse]), finer, r[coarse])
+                    nrmse = self._nrmse(r)
             digits = float(np.mean(np.log(np.maximum(relative, FLOOR))))
             size = np.maximum(np.abs(f), SMALLEST * self.scale)
             ratio = r / size if w is None else r * w / size
@@ -99,22 +109,38 @@ class Objective:
         return float(np.sqrt(np.mean(np.square((r if w is None else r * w) / self.scale))))
 
 
-def extended_values(expression: Expression, X: np.ndarray) -> np.ndarray:
-    """Return the values on X, float64[D, R], in the widest floats of the machine, longdouble[R].
+def extended_values(expression: Expression, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values on X, float64[D, R], in the widest floats, and how far those of float64 may be off by rounding.
 
-    By NumPy, for the few candidates that are nearly exact; where a longdouble is no wider it changes nothing.
+    By NumPy, for the few candidates that are nearly exact. The error of every operation is bounded by what the errors
+    of its operands make of its result, and a rounding.
+
+    Returns
+    -------
+    values : longdouble[R]
+        No wider than float64 on some machines.
+    errors : float64[R]
     """
     tables, library = expression.library.tables, expression.library
     numbers = iter(expression.constants[::-1])
-    stack: list[np.ndarray] = []
+    stack: list[tuple[np.ndarray, np.ndarray]] = []
     with np.errstate(all="ignore"):
         for t in expression.expanded[::-1]:
             opcode = int(tables.opcode[t])
             if t < library.n_variables:
-                stack.append(X[t].astype(np.longdouble))
+                value, error = X[t].astype(np.longdouble), np.zeros(X.shape[1], np.longdouble)
             elif opcode in BY_OPCODE:
-                stack.append(BY_OPCODE[opcode].function(*(stack.pop() for _ in range(tables.arity[t]))))
+                function = BY_OPCODE[opcode].function
+                operands = [stack.pop() for _ in range(tables.arity[t])]
+                value = function(*(v for v, _ in operands))
+                error = UNIT * np.abs(value)
+                for k, (v, e) in enumerate(operands):
+                    ends = [function(*(v + s * e if j == k else u for j, (u, _) in enumerate(operands)))
+                            for s in (1.0, -1.0)]
+                    error = error + np.fmax(*(np.abs(end - value) for end in ends))  # beyond a domain there is no value
             else:
-                value = next(numbers) if t == library.constant else tables.literal[t]
-                stack.append(np.full(X.shape[1], value, np.longdouble))
-    return stack.pop()
+                number = next(numbers) if t == library.constant else tables.literal[t]
+                value = np.full(X.shape[1], number, np.longdouble)
+                error = UNIT * np.abs(value)
+            stack.append((value, error))
+    return stack[0][0], stack[0][1].astype(np.float64)

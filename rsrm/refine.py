@@ -7,7 +7,7 @@ from rsrm.compose import snap
 from rsrm.constants import fit
 from rsrm.expression import Expression, subtree_ends
 from rsrm.limits import INVERSE_PAIRS
-from rsrm.objective import FLOOR, SMALLEST, Objective
+from rsrm.objective import FLOOR, SMALLEST, Objective, extended_values
 from rsrm.problem import Problem
 from rsrm.selection import EXACT, Candidate, Pool, simple_cost
 from rsrm.simplify import simplify
@@ -133,7 +133,7 @@ class Refiner:
         fitted, _ = fit(old.expression, p.X, p.y, self._weights(old, p), n_starts=0)
         best = self._better(old, self._scored(fitted, old))
         if FLOOR < best.nrmse < EXACT:  # digits are compared
-            fitted, _ = fit(best.expression, p.X, p.y, self._relative(p), n_starts=0)
+            fitted, _ = fit(best.expression, p.X, p.y, self._relative(best.expression), n_starts=0)
             return self._better(best, self._scored(fitted, best))
         if p is not whole and best.nrmse > EXACT and self._length(best) <= self._length(self.pool.best()):
             # Noise is averaged over rows: the more of them, the closer the constants.
@@ -165,7 +165,7 @@ class Refiner:
         """Replace constants by simple numbers, one at a time, where the description gets shorter."""
         best = old
         fixed = np.zeros(len(old.expression.constants), bool)
-        gram = self._gram(old) if old.nrmse > EXACT and len(fixed) > 1 else None
+        gram = self._gram(old) if len(fixed) > 1 else None
         # Once one constant is right, those that leaned on it come closer to simple numbers: hence a second pass.
         for k in (*range(len(fixed)), *range(len(fixed))):
             value = best.expression.constants[k]
@@ -192,7 +192,7 @@ class Refiner:
         if not FLOOR < old.nrmse < EXACT or not free.any() or free.all():
             return old
         p, best = self.fit_problem, old
-        weights = self._relative(p)
+        weights = self._relative(old.expression)
         for _ in range(2):
             J, f = self._jacobian(best.expression, weights), column(best.expression, p.X)
             if J is None or f is None or not np.isfinite((p.y - f) * weights).all():
@@ -207,9 +207,14 @@ class Refiner:
             best = new
         return best
 
-    def _relative(self, p: Problem) -> np.ndarray:
-        """Return weights that make residuals relative to y: where it is small, more of its digits are known."""
-        return 1.0 / np.maximum(np.abs(p.y), SMALLEST**3 * self.objective.scale)
+    def _relative(self, expression: Expression) -> np.ndarray:
+        """Return weights that make residuals relative to y: where it is small, more of its digits are known.
+
+        Of rows on which the formula cancels, fewer are.
+        """
+        p = self.fit_problem
+        lost = extended_values(expression, p.X)[1] / FLOOR
+        return 1.0 / (np.maximum(np.abs(p.y), SMALLEST**3 * self.objective.scale) + np.where(lost > 0.0, lost, 0.0))
 
     @staticmethod
     def _moved(constants: np.ndarray, k: int, value: float, fixed: np.ndarray, gram: np.ndarray | None):
@@ -222,14 +227,17 @@ class Refiner:
         if gram is None or not others.any():
             return
         # Least squares of the linearized model: what is left of a step in one constant once the others follow.
-        follow = np.linalg.lstsq(gram[np.ix_(others, others)], gram[others, k] * (value - constants[k]), rcond=1e-12)[0]
+        size = np.sqrt(np.maximum(np.diag(gram)[others], 1e-300))
+        follow = np.linalg.lstsq(gram[np.ix_(others, others)] / np.outer(size, size),
+                                 gram[others, k] / size * (value - constants[k]), rcond=1e-12)[0]
         moved = moved.copy()
-        moved[others] -= follow
+        moved[others] -= follow / size
         yield moved
 
     def _gram(self, candidate: Candidate) -> np.ndarray | None:
         """Return J'J of the values with respect to the constants, float64[C, C], or None where it is not finite."""
-        J = self._jacobian(candidate.expression, self._weights(candidate, self.fit_problem))
+        exact, e = candidate.nrmse < EXACT, candidate.expression
+        J = self._jacobian(e, self._relative(e) if exact else self._weights(candidate, self.fit_problem))
         if J is None:
             return None
         with np.errstate(all="ignore"):

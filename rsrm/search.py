@@ -17,7 +17,7 @@ from rsrm.closings import guarded
 from rsrm.columns import narrowed
 from rsrm.compose import linear
 from rsrm.expression import Expression, apply, number, variable
-from rsrm.objective import Objective
+from rsrm.objective import FLOOR, Objective
 from rsrm.problem import Problem
 from rsrm.refine import Refiner
 from rsrm.selection import Candidate, Pool, number_cost
@@ -28,11 +28,10 @@ WORK_ROWS = 5000
 FRONT = 8
 """Candidates at the accurate end of the front that stages are shown."""
 EXACT_DIGITS = np.log(1e-8)
-FULL_DIGITS = np.log(1.2e-12)
 SURE_COST = 30.0
 """An exact formula this short (in nats) cannot be chance: the search ends at once."""
-PATIENCE, PATIENCE_DIGITS, MOST_DIGITS = 0.2, 30.0, 10.0
-"""Seconds of further search for a nat beyond that, for a missing decade of accuracy, and at most for accuracy."""
+PATIENCE, MOST_DIGITS = 0.2, 10.0
+"""Seconds of further search for a nat beyond that or of missing accuracy, and at most for accuracy."""
 
 
 class StopReason(enum.Enum):
@@ -178,10 +177,10 @@ def _reason(state: State, options: Options) -> StopReason | None:
         return None
     # A long exact formula may be a short law in disguise (a high-order polynomial for a cosh): the longer it is, the
     # more time the stages after it get to find a shorter one.
-    # The same where digits are missing: an approximation may be better than any tolerance.
-    missing = max(0.0, best.digits - FULL_DIGITS) / np.log(10.0)
+    # The same where digits are missing, be it on a few rows: an approximation may be better than any tolerance.
+    missing = state.pool.n_rows * (best.digits - np.log(FLOOR))
     patience = PATIENCE * max(0.0, description_cost(best, state.pool.n_rows) - SURE_COST)
-    patience += min(PATIENCE_DIGITS * missing, MOST_DIGITS)
+    patience += min(PATIENCE * missing, MOST_DIGITS)
     return StopReason.EXACT if state.elapsed >= best.found_at + patience else None
 
 
