@@ -23,10 +23,11 @@ from rsrm.bank_stages import bank_candidates
 from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import STAGES
 from rsrm.expression import Expression
+from rsrm.kriging import noise_evidence
 from rsrm.leading import Leading
 from rsrm.mixtures import mixtures, more_mixtures
 from rsrm.monomial_search import monomial_trees
-from rsrm.noise import EXACT, noise_level, proportional_weights
+from rsrm.noise import EXACT, Noise, noise_level, proportional_weights
 from rsrm.periodic import periodic
 from rsrm.problem import Problem
 from rsrm.redundant import fewer_columns, thin
@@ -46,6 +47,8 @@ LEAST_TURN = 0.05
 """Seconds that a turn counts at least: a source that pauses is not asked again at once."""
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
+SURE, WILD = 60.0, 0.3
+"""Nats of evidence from which on a target counts as noisy, unless there is more noise than that: then it is wild."""
 SPLIT_ROWS = 1000
 CHEAP, QUICK = 6, 11
 """Direct stages that exact data pass before anybody asks for noise, and those that come before the bank."""
@@ -105,6 +108,10 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield name, _turn(source)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])
     noise = noise_level(problem, rng)
+    if not noise.certain and noise.level > SMOOTH:
+        seen = noise_evidence(problem, rng)  # of rows too few for a polynomial
+        if seen.nats > SURE and SMOOTH < seen.level < WILD:
+            noise = Noise(seen.level, True)
     if noise.certain and not _splits_better(problem, noise.level, deadline, rng):
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
         yield from _noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
@@ -140,10 +147,12 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield "reductions", _turn(reductions)
         yield "remainders", _turn(rest)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1])
-    perhaps = noisy(problem, deadline, rng, noise.level)
+    perhaps = noisy(problem, deadline, rng, noise.level, loss)
+    whole = play(reduced)
     if noise.level > SMOOTH:  # a law that is neither simple nor smooth, or noise
-        for _ in range(3):
+        for _ in range(2):
             yield "noisy", _turn(perhaps)
+            yield "islands", _turn(whole)
     parts = guarded(apart(problem, deadline, rng), "separable")
     waves = guarded(periodic(problem, deadline, rng), "periodic")
     for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 4):
@@ -160,7 +169,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
             yield "mixtures", _turn(sums)
             yield "remainders", _turn(rest)
     sources = {
-        "islands": play(reduced),
+        "islands": whole,
         "reductions": reductions,
         "fewer columns": fewer,
         "noisy": perhaps,
@@ -187,26 +196,25 @@ def _noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: 
         problem = replace(problem, weights=weights)
     told = replace(problem, noise=level)
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
-    exact = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # a fast wave looks like noise
-    for _ in range(2):
-        yield "mixtures", _turn(exact)
+    exact = guarded(more_mixtures(problem, deadline, rng), "mixtures")
+    yield "mixtures", _turn(exact)  # a fast wave looks like noise
     told = replace(problem, noise=min(loss(), level))
     few = guarded(separated(told, deadline, rng), "separated")
-    for _ in range(2):
-        yield "separated", _turn(few)
     reduced: list[tuple[float, Problem]] = []
     reductions = _reductions(told, deadline, rng, reduced)
     parts = guarded(apart(told, deadline, rng), "separable")
+    whole = play(reduced)
     yield "bank", bank_candidates(told, deadline, rng, sizes=SMALL_BANK)
     if weights is not None:  # a model that errs in proportion to y looks like noise that does
         yield "bank", bank_candidates(equal, deadline, rng, sizes=SMALL_BANK)
         yield "direct", direct_stages(equal, deadline, rng, 0.5, STAGES[:-1])
-    for _ in range(8):
+    for name, source in 2 * (("separated", few), ("separable", parts), ("mixtures", exact), ("separable", parts)):
         yield "reductions", _turn(reductions)
-        yield "separable", _turn(parts)
+        yield "islands", _turn(whole)
+        yield name, _turn(source)
     yield "direct", direct_stages(told, deadline, rng, 4.0, STAGES[-1:])
     yield from _in_turns({
-        "islands": play(reduced),
+        "islands": whole,
         "reductions": reductions,
         "bank": bank_candidates(told, deadline, rng, sizes=LARGE_BANK),
         "skeletons": more_skeletons(told, deadline, rng),
@@ -278,15 +286,20 @@ def _splits_better(problem: Problem, level: float, deadline: float, rng) -> bool
     return any(found.error < 0.5 * level for found in splits(subset(problem, SPLIT_ROWS, rng), deadline))
 
 
-def noisy(problem: Problem, deadline: float, rng, noise: float) -> Iterator[Expression | None]:
-    """Yield what the stages find when they are told that y has noise of that many standard deviations."""
+def noisy(problem: Problem, deadline: float, rng, level: float,
+          loss: Callable[[], float]) -> Iterator[Expression | None]:
+    """Yield what the stages find when they are told that y has noise: of `level`, or of what the best law leaves."""
+    noise = min(level, loss())
     if noise < EXACT:
         return
     weights = proportional_weights(problem, rng)
     problem = replace(problem, noise=noise, weights=problem.weights if weights is None else weights)
-    yield from direct_stages(problem, deadline, rng, 2.0, STAGES[:-1])
-    yield from _reductions(problem, deadline, rng, [])
-    yield from bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
+    for _, found in _in_turns({
+        "direct": direct_stages(problem, deadline, rng, 2.0, STAGES[:-1]),
+        "reductions": _reductions(problem, deadline, rng, []),
+        "bank": bank_candidates(problem, deadline, rng, sizes=SMALL_BANK),
+    }, deadline):
+        yield from found
     yield from direct_stages(problem, deadline, rng, 4.0, STAGES[-1:])
 
 
