@@ -3,9 +3,10 @@
 Cheap exact stages on the user's problem come first, trees over monomials, the bank and, where there are three columns
 or more, the first reductions next: they find most per second. Sums over fewer columns where columns tell the same,
 sums with inner constants, the remainders of what is found so far, the laws that it is the limit of and more reductions
-follow, then the dearer exact stages and the same under the assumption of noise. Then several sources share the time until it is up: the tree search
-over reductions with the same stages as closings, trees over monomials, sines over several periods, a large bank, and
-islands of agents that search whole expressions, on the user's problem and on the reduced problems that looked best.
+follow, then the dearer exact stages and the same under the assumption of noise. Then several sources share the time
+until it is up: the tree search over reductions with the same stages as closings, trees over monomials, sines over
+several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on the
+reduced problems that looked best. Data that are known to be noisy go another way, on which the islands come early.
 """
 
 import time
