@@ -110,6 +110,12 @@ class WithoutPeriodic(Without):
     part = {"periodic": _nothing, "ReductionSearch": _closed_by("periodic")}
 
 
+class WithoutLeading(Without):
+    """No laws that good approximations are the leading terms of."""
+
+    part = {"Leading": _nothing}
+
+
 class WithoutFolds(Without):
     """No folds of odd and even columns, and no powers as factors of rough laws."""
 
@@ -172,6 +178,7 @@ SWITCHES: dict[str, type[Without]] = {
     "no separated": WithoutSeparated,
     "no mixtures": WithoutMixtures,
     "no sines": WithoutPeriodic,
+    "no leading terms": WithoutLeading,
     "no folds": WithoutFolds,
     "no splits": WithoutSplits,
     "no reductions": WithoutReductions,
