@@ -19,6 +19,8 @@ UNIT = 2.0**-53
 """Largest relative error of a rounding."""
 ROUNDINGS = 2.0
 """What y may have lost by rounding, in what the formula loses: it may have been computed in another way."""
+SAMPLE, HALF, MOST = 60, 0.5, 0.98
+"""Rows that tell whether rounding matters: not if it explains less than half of the residual on most of them."""
 NEARLY_EXACT = 1e-6
 """Relative residuals below this may be the rounding of the formula itself."""
 
@@ -88,11 +90,13 @@ class Objective:
             coarse = np.flatnonzero(relative > FLOOR)
             if nrmse < NEARLY_EXACT and len(coarse):
                 # What is lost by cancellation, exp(z) - 1 for tiny z, is no fault of the law: neither what the formula
-                # loses nor what y lost as its values were computed.
-                finer, lost = extended_values(expression, self.problem.X[:, coarse])
-                finer = (finer - y[coarse]).astype(np.float64)
-                if np.isfinite(finer).all() and np.isfinite(lost).all():
-                    relative[coarse] = np.maximum(np.abs(finer) - ROUNDINGS * lost, 0.0) / units[coarse]
+                # loses nor what y lost as its values were computed. Most approximations lose too little to matter,
+                # which some of the rows tell.
+                some = coarse[::len(coarse) // SAMPLE + 1]
+                found = self._explained(expression, r, some) and self._explained(expression, r, coarse)
+                if found is not None:
+                    finer, beyond = found
+                    relative[coarse] = beyond / units[coarse]
                     r[coarse] = np.where(np.abs(finer) < np.abs(r[coarse]), finer, r[coarse])
                     nrmse = self._nrmse(r)
             digits = float(np.mean(np.log(np.maximum(relative, FLOOR))))
@@ -102,6 +106,16 @@ class Objective:
         if not (np.isfinite(nrmse) and np.isfinite(digits)):
             return Score(np.inf, np.inf, np.inf)
         return Score(nrmse, digits, proportional if np.isfinite(proportional) else np.inf)
+
+    def _explained(self, expression: Expression, r: np.ndarray,
+                   rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return residuals without the rounding of the formula, and what is beyond all rounding, or None if most is."""
+        finer, lost = extended_values(expression, self.problem.X[:, rows])
+        finer = (finer - self.problem.y[rows]).astype(np.float64)
+        beyond = np.maximum(np.abs(finer) - ROUNDINGS * lost, 0.0)
+        if not np.isfinite(beyond).all() or np.mean(beyond > HALF * np.abs(r[rows])) > MOST:
+            return None
+        return finer, beyond
 
     def _nrmse(self, r: np.ndarray) -> float:
         """Return the weighted RMS of residuals in units of the scale."""
