@@ -22,6 +22,7 @@ from rsrm.expression import Expression
 from rsrm.objective import FLOOR
 
 NODE = 1.0
+LAST = -log(1e-12)
 TWO_KINDS = 0.02
 """What a row has to gain, in nats, before noise proportional to the values is believed."""
 EXACT = 1e-6
@@ -68,7 +69,9 @@ class Candidate:
 
 def number_cost(value: float, precision: float, n_rows: int) -> float:
     """Return the cost in nats of writing one constant; `precision` is the relative residual of the fit."""
-    fitted = 0.5 * log(max(n_rows, 2)) + max(0.0, -log(max(precision, FLOOR))) * 0.5 + 1.0
+    digits = max(0.0, -log(max(precision, FLOOR)))
+    # The last digits count in full: formulas with as many constants as there are rows must not gain by them.
+    fitted = 0.5 * (log(max(n_rows, 2)) + digits + max(0.0, digits - LAST)) + 1.0
     return min(simple_cost(abs(value)), fitted)
 
 
