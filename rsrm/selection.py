@@ -23,6 +23,7 @@ from rsrm.objective import FLOOR
 
 NODE = 1.0
 LAST = -log(1e-12)
+"""Digits of a constant, in nats, from which on they count in full."""
 TWO_KINDS = 0.02
 """What a row has to gain, in nats, before noise proportional to the values is believed."""
 EXACT = 1e-6
