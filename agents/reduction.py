@@ -136,8 +136,7 @@ class ReductionSearch:
     def __init__(self, problem: Problem, deadline: float, rng: np.random.Generator,
                  reduced: list[tuple[float, Problem]], closings: Mapping[str, Closing] = CLOSINGS,
                  policy: Policy | None = None):
-        if problem.n_rows > FIT_ROWS:
-            problem = problem.take(np.sort(rng.choice(problem.n_rows, FIT_ROWS, replace=False)))
+        problem = problem.sample(FIT_ROWS, rng)
         rows = np.sort(rng.choice(problem.n_rows, min(SCORE_ROWS, problem.n_rows), replace=False))
         self.objective = Objective(problem.take(rows))
         self.deadline, self.reduced, self.closings = deadline, reduced, closings

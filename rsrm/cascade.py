@@ -338,7 +338,7 @@ def islands(problem: Problem, reduced: list[tuple[float, Problem]], limits: dict
             for p in fresh:
                 if len(arms) <= ARMS and id(p) not in known:
                     known.add(id(p))
-                    few = _few_rows(p, rng, ISLAND_ROWS)
+                    few = p.sample(ISLAND_ROWS, rng)
                     arms.append((p, [Island.create(few, seed=s, **limits) for s in seeds.spawn(n_islands)]))
                     gains.append(0.0)
                     plays.append(0)
@@ -366,10 +366,3 @@ def _round(island: Island) -> tuple[Island, list]:
 
 def _loss(group: list[Island]) -> float:
     return min(float(island.hall.errors.min()) for island in group)
-
-
-def _few_rows(problem: Problem, rng: np.random.Generator, rows: int) -> Problem:
-    """Return the problem on at most `rows` rows."""
-    if problem.n_rows <= rows:
-        return problem
-    return problem.take(np.sort(rng.choice(problem.n_rows, rows, replace=False)))

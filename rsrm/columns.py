@@ -34,9 +34,7 @@ def narrowed(problem: Problem,
         return problem, lambda expression: expression
     from sklearn.ensemble import ExtraTreesRegressor  # heavy, and seldom needed
 
-    few = problem
-    if problem.n_rows > ROWS:
-        few = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
+    few = problem.sample(ROWS, rng)
     trees = ExtraTreesRegressor(200, min_samples_leaf=2, random_state=int(rng.integers(2**31)), n_jobs=1)
     # Ranks: neither one huge value nor the scale of y may decide.
     trees.fit(few.X.T, np.argsort(np.argsort(few.y)) / few.n_rows)

@@ -49,8 +49,7 @@ def guest(problem: Problem, agent, limits: dict, deadline: float, rng: np.random
         Told of each episode.
     """
     seed, library = int(rng.integers(2**31)), problem.library
-    if problem.n_rows > ROWS:
-        problem = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
+    problem = problem.sample(ROWS, rng)
     env = SymbolicRegressionEnv(problem.X.T, problem.y, operators=library.operators, constants=library.constants,
                                 literals=library.literals, n_slots=library.capacity, **limits)
     agent = make_agent(agent, env, seed)

@@ -44,8 +44,7 @@ def noise_evidence(problem: Problem, rng: np.random.Generator) -> Evidence:
     rng : numpy.random.Generator
         Chooses the rows when there are many.
     """
-    if problem.n_rows > ROWS:
-        problem = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
+    problem = problem.sample(ROWS, rng)
     squares = np.square(problem.y - np.median(problem.y))
     columns = [np.log(x) if x.min() > 0.0 and x.max() > DECADES * x.min() else x for x in problem.X if np.ptp(x) > 0.0]
     if not columns or squares.sum() ** 2 <= EVEN * len(squares) * np.square(squares).sum():

@@ -46,8 +46,7 @@ def noise_level(problem: Problem, rng: np.random.Generator) -> Noise:
     rng : numpy.random.Generator
         Chooses the rows when there are many.
     """
-    if problem.n_rows > ROWS:
-        problem = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
+    problem = problem.sample(ROWS, rng)
     curves = [(columns, name, found, np.array([error for _, error in found])) for columns, name, found in fits(problem)]
     if not curves:
         return Noise(1.0, False)
@@ -102,9 +101,7 @@ def proportional_weights(problem: Problem, rng: np.random.Generator) -> np.ndarr
     weights : float64[R] or None
         Of mean 1; the problem's own weights are contained.
     """
-    few = problem
-    if problem.n_rows > ROWS:
-        few = problem.take(np.sort(rng.choice(problem.n_rows, ROWS, replace=False)))
+    few = problem.sample(ROWS, rng)
     given = np.ones(few.n_rows) if few.weights is None else few.weights
     held = np.arange(few.n_rows) % 4 == 3
     equal, proportional, size_of = np.inf, np.inf, None

@@ -53,6 +53,10 @@ class Problem:
         """R, the number of rows."""
         return self.X.shape[1]
 
+    def sample(self, rows: int, rng: np.random.Generator) -> "Problem":
+        """Return the same problem on at most `rows` rows, drawn at random and kept in their order."""
+        return self if self.n_rows <= rows else self.take(np.sort(rng.choice(self.n_rows, rows, replace=False)))
+
     def take(self, rows) -> "Problem":
         """Return the same problem on some rows (an index array or mask)."""
         return Problem(np.ascontiguousarray(self.X[:, rows]), self.y[rows], self.library,

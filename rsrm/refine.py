@@ -37,10 +37,7 @@ class Refiner:
     def __init__(self, objective: Objective, pool: Pool, rng: np.random.Generator):
         self.objective = objective
         self.pool = pool
-        problem = objective.problem
-        rows = problem.n_rows
-        pick = np.sort(rng.choice(rows, FIT_ROWS, replace=False)) if rows > FIT_ROWS else slice(None)
-        self.fit_problem = problem.take(pick) if rows > FIT_ROWS else problem
+        self.fit_problem = objective.problem.sample(FIT_ROWS, rng)
 
     def consider(self, expression: Expression, stage: str = "", found_at: float = 0.0) -> Candidate | None:
         """Score `expression`; if it is worth it, polish, simplify and recognize; return the best form kept, or None."""

@@ -113,10 +113,7 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
     state = begin(problem) if state is None else state
     deadline = state.started + options.max_time
     refiner = Refiner(state.objective, state.pool, rng)
-    work = problem
-    if problem.n_rows > WORK_ROWS:
-        work = problem.take(np.sort(rng.choice(problem.n_rows, WORK_ROWS, replace=False)))
-    work, back = narrowed(work, rng)
+    work, back = narrowed(problem.sample(WORK_ROWS, rng), rng)
     limits = dict(max_size=options.max_size, max_depth=options.max_depth, max_constants=options.max_constants,
                   nested_constraints=options.nested_constraints)
     for expression in _baseline(problem):  # whatever happens next, there is an answer

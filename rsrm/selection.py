@@ -8,7 +8,8 @@ length), in nats::
 While no candidate is nearly exact the residual term is ``log RMSE`` (Gaussian noise), or its counterpart for noise
 proportional to the values where that describes the data better. Once one is, it is the mean
 over rows of ``log |residual / y|``: terms too weak to move the RMSE still cost digits on the rows where they matter.
-A fitted constant costs ``log(1/precision) + log(R)/2``, a small fraction or a multiple of pi the size of its integers.
+A fitted constant costs half of ``log(R/precision)``, and of its last digits all (:func:`number_cost`); a small fraction
+or a multiple of pi costs the size of its integers.
 """
 
 from dataclasses import dataclass, field

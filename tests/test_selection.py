@@ -2,6 +2,7 @@
 
 from math import log
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -122,3 +123,23 @@ def test_a_weak_term_is_seen_on_nearly_exact_data():
         pool.add(scored(problem, parse(text, LIB)))
     assert min(c.nrmse for c in pool if c.complexity == 3) < 1e-6
     assert infix(pool.best().expression, 3) == "x0*x0 + 0.0001*x0"
+
+
+def test_a_law_beats_a_polynomial_through_every_row():
+    # Eight planets, Kepler's third law: as many numbers as rows explain all of them and say nothing.
+    a = [0.3871, 0.7233, 1.0, 1.5238, 5.2038, 9.5726, 19.1650, 30.1806]
+    period = [0.2408, 0.6152, 1.0, 1.8808, 11.8618, 29.4567, 84.0107, 164.7858]
+    with mpmath.workdps(60):
+        A = mpmath.matrix([[mpmath.mpf(x) ** k for k in range(8)] for x in a])
+        coefficients = [float(c) for c in mpmath.lu_solve(A, mpmath.matrix(period))]
+    text = repr(coefficients[7])
+    for c in coefficients[6::-1]:
+        text = f"({text})*x0 + ({c!r})"
+    problem = Problem(np.array([a]), np.array(period), Library(1))
+    objective, pool = Objective(problem), Pool(8)
+    both = [parse(t, problem.library) for t in ("sqrt(x0)*x0", text)]
+    law, through = (Candidate(e, *objective.score(e)) for e in both)
+    assert through.nrmse < 1e-10 and len(through.expression.constants) == 8
+    pool.add(law)
+    pool.add(through)
+    assert pool.best() is law
