@@ -63,6 +63,14 @@ def test_a_polynomial_as_good_as_double_precision_on_the_box_is_not_the_law(law)
     assert not score(law, found, X).recovered
 
 
+def test_more_constants_than_the_law_has_are_judged_by_their_nearest_fit():
+    X = np.random.default_rng(0).uniform([1.0, 0.001, 3.0], [3.0, 0.1, 9.0], (200, 3))
+    law = F(-0.509) * x**2 * sp.sqrt(y) / (F(0.328) * sp.sqrt(y) * z + 1)
+    found = F(-1.5708) * x**2 / (z * (1 + F(3.0971) / (sp.sqrt(y) * z)))
+    assert judge(law, found, X, noise=0.01) == Verdict(True, True)
+    assert judge(law, found.subs(F(3.0971), F(4.0)), X, noise=0.01) == Verdict(True, False)
+
+
 def test_a_degenerate_disguise_is_not_the_law():
     X = box(1, 3, 2)
     assert not witness(x * y, F(1e6) * sp.tanh(F(1e-6) * x * y), X, np.random.default_rng(0))

@@ -45,6 +45,7 @@ _RESIDUE = 1e-12
 # level up to a tenth: a law with a constant wrong by more is another law.
 _CONSTANT_TOLERANCE = 1e-3
 _CONSTANT_TOLERANCE_MAX = 0.1
+_NEAR = 1e-3
 # The same law may be written with more constants than it has, a(bx + c) for ax + b, but not with any number of them.
 _SPARE_CONSTANTS = 6
 
@@ -285,7 +286,10 @@ def refit(law: sp.Expr, found: sp.Expr, X: np.ndarray) -> tuple[sp.Expr, np.ndar
             difference = (evaluate(form, columns | rows) - target) / size
         return np.where(np.isfinite(difference), np.clip(difference, -1e6, 1e6), 1e6)
 
-    solution = least_squares(residual, start / scale, method="trf", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=60)
+    # Where the constants are more than the law has, most of their ways to fit it are far: the nearest is the fair one.
+    near = least_squares(lambda relative: np.append(residual(relative), _NEAR * (relative - start / scale)),
+                         start / scale, method="trf", max_nfev=60)
+    solution = least_squares(residual, near.x, method="trf", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=60)
     final = solution.x * scale
     return form.xreplace(dict(zip(parameters, map(sp.Float, final), strict=True))), start, final
 
