@@ -18,8 +18,8 @@ from rsrm.compose import linear, outer, product
 from rsrm.expression import Expression, variable
 from rsrm.problem import Problem
 from rsrm.regression import solve
-from rsrm.remainders import PAUSE
 from rsrm.terms import presentable
+from rsrm.turns import PAUSE
 
 SMALL, GROUP = 0.1, 10
 """Largest part of y that the leading term may leave, and rows that agree where it leaves nothing."""

@@ -24,6 +24,7 @@ from rsrm.separable import judged
 from rsrm.simplify import summands
 from rsrm.surrogate import Columns, best_degree, chebyshev, multi_indices, products
 from rsrm.terms import presentable, subset
+from rsrm.turns import PAUSE
 
 ROWS, FIT_ROWS = 1000, 400
 TERMS = 100
@@ -34,8 +35,6 @@ BETTER, ACCURATE = 0.1, 1e-2
 """A remainder is believed if the error falls below this share of the approximation's, and below this share of y."""
 EXACT = 1e-10
 """Error, in spreads of a remainder, below which it is taken for exact."""
-PAUSE = object()
-"""Yielded where nothing is left to try until better expressions are found."""
 
 
 class Remainders:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from rsrm import RSRM, cascade
+from rsrm import RSRM
 from rsrm.benchmarks.__main__ import main
 from rsrm.benchmarks.ablation import Result, compare
-from rsrm.benchmarks.without import SWITCHES
+from rsrm.benchmarks.without import MODULES, SWITCHES
 
 
 def test_paired_runs_are_compared():
@@ -29,13 +29,17 @@ def test_paired_runs_are_compared():
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_part_is_off_during_a_fit_only(name, monkeypatch):
     part = SWITCHES[name].part
-    usual, during = {k: getattr(cascade, k) for k in part}, []
-    monkeypatch.setattr(RSRM, "fit", lambda self, X, y, sample_weight=None: during.append(
-        {k: getattr(cascade, k) for k in part}))
+
+    def known():
+        return {(module.__name__, k): getattr(module, k) for module in MODULES for k in part if hasattr(module, k)}
+
+    usual, during = known(), []
+    monkeypatch.setattr(RSRM, "fit", lambda self, X, y, sample_weight=None: during.append(known()))
     SWITCHES[name]().fit(None, None)
-    assert during == [part]
-    assert all(part[k] is not usual[k] for k in part)
-    assert {k: getattr(cascade, k) for k in part} == usual
+    assert {k for _, k in usual} == set(part)
+    assert during == [{(module, k): part[k] for module, k in usual}]
+    assert all(part[k] is not value for (_, k), value in usual.items())
+    assert known() == usual
 
 
 def test_a_search_without_a_stage_never_names_it():

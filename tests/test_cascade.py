@@ -11,10 +11,12 @@ from rsrm import cascade
 from rsrm.columns import narrowed
 from rsrm.evaluate import values
 from rsrm.expression import variable
+from rsrm.islands import islands
 from rsrm.library import Library
 from rsrm.noise import noise_level
 from rsrm.problem import Problem
 from rsrm.search import Options, search
+from rsrm.sources import direct_stages
 
 LIMITS = dict(max_size=12, max_depth=6, max_constants=3, nested_constraints=None)
 
@@ -27,8 +29,8 @@ def problem():
 def found(n_islands, n_jobs):
     """Return the first finds and the number of scored expressions of three rounds."""
     counts = []
-    source = cascade.islands(problem(), [], LIMITS, perf_counter() + 60.0, np.random.default_rng(3), counts.append,
-                             n_islands, n_jobs)
+    source = islands(problem(), [], LIMITS, perf_counter() + 60.0, np.random.default_rng(3), counts.append, n_islands,
+                     n_jobs)
     expressions = []
     while len(counts) < 3:
         expressions += [e for e in islice(source, 1) if e is not None]
@@ -60,7 +62,7 @@ def test_a_stage_that_gives_up_says_so_and_the_next_one_runs(monkeypatch):
         yield "found"
 
     with pytest.warns(RuntimeWarning, match="broken gave up.*SVD"):
-        got = list(cascade.direct_stages(problem(), perf_counter() + 5.0, None, 1.0, (broken, sound)))
+        got = list(direct_stages(problem(), perf_counter() + 5.0, None, 1.0, (broken, sound)))
     assert "found" in got
 
 

@@ -81,7 +81,7 @@ def test_the_search_takes_the_way_for_noisy_data(monkeypatch, noise, told):
         seen.append(level)
         yield "noisy", iter(())
 
-    monkeypatch.setattr(cascade, "_noisy_stages", noisy_stages)
+    monkeypatch.setattr(cascade, "noisy_stages", noisy_stages)
     names = []
     for name, source in cascade.stages(given, {}, np.inf, np.random.default_rng(0), lambda n: None, lambda: 1.0, list):
         names.append(name)

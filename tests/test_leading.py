@@ -8,7 +8,7 @@ from rsrm.export import parse
 from rsrm.leading import LIMITS, Leading, laws
 from rsrm.library import Library
 from rsrm.problem import Problem
-from rsrm.remainders import PAUSE
+from rsrm.turns import PAUSE
 
 ROWS = 400
 

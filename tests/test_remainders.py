@@ -5,14 +5,15 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from rsrm.cascade import direct_stages
+from rsrm.sources import direct_stages
 from rsrm.export import parse
 from rsrm.expression import variable
 from rsrm.library import Library
 from rsrm.objective import Objective
 from rsrm.problem import Problem
-from rsrm.remainders import PAUSE, Remainders
+from rsrm.remainders import Remainders
 from rsrm.simplify import summands
+from rsrm.turns import PAUSE
 
 LIBRARY = Library(2)
 RNG = np.random.default_rng(0)

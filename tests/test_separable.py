@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from rsrm.cascade import direct_stages
+from rsrm.sources import direct_stages
 from rsrm.closing import column
 from rsrm.implicit import quadratics
 from rsrm.library import Library

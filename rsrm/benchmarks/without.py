@@ -1,17 +1,17 @@
 """Estimators with one part of the search switched off, for the ablation; the library itself has no such knob.
 
-A part is some names that :mod:`rsrm.cascade` looks up when it runs; for the length of a fit they stand for something
-else.
+A part is some names that the cascade looks up when it runs, in any of `MODULES`; for the length of a fit they stand
+for something else.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import patch
 
-from rsrm import RSRM, cascade, explore
+from rsrm import RSRM, cascade, explore, islands, noisy_stages, sources
 from rsrm.agents import Island, reduction
 from rsrm.agents.reduction import ReductionSearch
 from rsrm.closings import CLOSINGS
@@ -51,6 +51,7 @@ class _Unfolded(ReductionSearch):
             super()._reach(node)
 
 
+MODULES = (cascade, noisy_stages, sources, islands)
 BANKS = ("bank", "small bank", "large bank")
 
 
@@ -61,7 +62,11 @@ class Without(RSRM):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Without":
         """Fit as :meth:`rsrm.RSRM.fit` does, without the part."""
-        with patch.multiple(cascade, **self.part):
+        with ExitStack() as stack:
+            for module in MODULES:
+                for name, value in self.part.items():
+                    if hasattr(module, name):
+                        stack.enter_context(patch.object(module, name, value))
             return super().fit(X, y, sample_weight)
 
 
@@ -131,7 +136,7 @@ class WithoutSplits(Without):
 class WithoutReductions(Without):
     """No reductions to smaller problems."""
 
-    part = {"_reductions": _nothing}
+    part = {"reductions": _nothing}
 
 
 class WithoutNoisy(Without):
