@@ -19,7 +19,7 @@ from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
 from rsrm.direct import CHEAP, QUICK, STAGES
 from rsrm.expression import Expression
 from rsrm.islands import islands
-from rsrm.kriging import noise_evidence
+from rsrm.kriging import ROWS, Evidence, noise_evidence
 from rsrm.leading import Leading
 from rsrm.mixtures import more_mixtures
 from rsrm.monomial_search import monomial_trees
@@ -38,8 +38,13 @@ from rsrm.turns import in_turns, turn
 
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
-SURE, WILD = 60.0, 0.3
-"""Nats of evidence from which on a target counts as noisy, unless there is more noise than that: then it is wild."""
+SURE, HINT, WILD = 60.0, 10.0, 0.3
+"""Nats of evidence from which on a target counts as noisy and from which on more rows are asked, and the level of noise
+beyond which it is wild."""
+CLEAR = 1.5
+"""Noise that polynomials seem to see, in units of what there is, beyond which it is mostly their own failure."""
+AS_LARGE = 0.5
+"""Greatest difference between logarithms of levels of noise that are the same."""
 SPLIT_ROWS = 1000
 SUMS_OF_RATES = 6
 """Turns for sums where columns depend on each other: such rows come from rate equations, and no factor of a variable
@@ -85,13 +90,14 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         yield name, turn(source)
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])
     noise = noise_level(problem, rng)
+    seen, smooth = Evidence(1.0, 0.0), True
     if not noise.certain and noise.level > SMOOTH:
         seen = noise_evidence(problem, rng)  # of rows too few for a polynomial
-        if seen.nats > SURE and SMOOTH < seen.level < WILD:
-            noise = Noise(seen.level, True)
+        if _sure(seen):
+            smooth, noise = noise.level < CLEAR * seen.level, Noise(seen.level, True)
     if noise.certain and not _splits_better(problem, noise.level, deadline, rng):
         # Exact solvers find nothing there; they come late, in case that the law is only too wild for a polynomial.
-        yield from noisy_stages(problem, play, deadline, rng, loss, noise.level, guests)
+        yield from noisy_stages(problem, play, deadline, rng, loss, noise.level, smooth, guests)
         return
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:QUICK])
     leading = guarded(iter(Leading(problem, best, deadline)), "leading terms")
@@ -108,6 +114,13 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     smaller = reductions(problem, deadline, rng, reduced)
     for _ in range(2 if problem.n_variables > 2 and not curve else 0):
         yield "reductions", turn(smaller)
+    if seen.nats > HINT and problem.n_rows >= 2 * ROWS:
+        # With more rows noise is as large and easier to see, and what is only too wild becomes less so.
+        again = noise_evidence(problem, rng, 2 * ROWS)
+        if _sure(again) and abs(np.log(again.level / seen.level)) < AS_LARGE:
+            smooth = noise.level < CLEAR * again.level
+            yield from noisy_stages(problem, play, deadline, rng, loss, again.level, smooth, guests)
+            return
     fewer = guarded(over_fewer_columns(problem, deadline, rng), "fewer columns")
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
     rest = guarded(iter(() if curve else Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
@@ -161,6 +174,10 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         "leading terms": leading,
     } | guests
     yield from in_turns(sources, deadline)
+
+
+def _sure(seen: Evidence) -> bool:
+    return seen.nats > SURE and SMOOTH < seen.level < WILD
 
 
 def _splits_better(problem: Problem, level: float, deadline: float, rng) -> bool:

@@ -35,7 +35,7 @@ class Evidence(NamedTuple):
     nats: float
 
 
-def noise_evidence(problem: Problem, rng: np.random.Generator) -> Evidence:
+def noise_evidence(problem: Problem, rng: np.random.Generator, rows: int = ROWS) -> Evidence:
     """Return how much noise y probably has, and how probable that is.
 
     Parameters
@@ -43,8 +43,10 @@ def noise_evidence(problem: Problem, rng: np.random.Generator) -> Evidence:
     problem : Problem
     rng : numpy.random.Generator
         Chooses the rows when there are many.
+    rows : int
+        Most rows to look at; the time rises with their cube.
     """
-    problem = problem.sample(ROWS, rng)
+    problem = problem.sample(rows, rng)
     squares = np.square(problem.y - np.median(problem.y))
     columns = [np.log(x) if x.min() > 0.0 and x.max() > DECADES * x.min() else x for x in problem.X if np.ptp(x) > 0.0]
     if not columns or squares.sum() ** 2 <= EVEN * len(squares) * np.square(squares).sum():

@@ -159,7 +159,8 @@ def write(node: Node, coefficients: list[float], exponents: list[np.ndarray],
             coefficients[0] = -coefficients[0]
         u = write(inner, coefficients, exponents, variables)
         if isinstance(u, float):
-            coefficient *= _number(factor.base, u) ** factor.power
+            with np.errstate(all="ignore"):  # what has no root or no inverse is refused below
+                coefficient *= float(np.power(_number(factor.base, u), factor.power))
             continue
         f = None if u is None else _function(factor.base, u)
         if f is None:

@@ -22,10 +22,14 @@ from rsrm.turns import in_turns, turn
 
 
 def noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: float, rng: np.random.Generator,
-                  loss: Callable[[], float], level: float,
+                  loss: Callable[[], float], level: float, smooth: bool,
                   guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
-    """Yield the stages for data that are known to be noisy."""
-    weights = proportional_weights(problem, rng)
+    """Yield the stages for data that are known to have noise of a `level`; where they are `smooth`, polynomials tell.
+
+    Parameters are those of :func:`rsrm.cascade.stages`.
+    """
+    # Where polynomials fail they fail in proportion to y, and say nothing about the noise.
+    weights = proportional_weights(problem, rng) if smooth else None
     equal = replace(problem, noise=level)
     if weights is not None:
         problem = replace(problem, weights=weights)
@@ -33,6 +37,10 @@ def noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: f
     yield "direct", direct_stages(told, deadline, rng, 2.0, STAGES[:-1])
     exact = guarded(more_mixtures(problem, deadline, rng), "mixtures")
     yield "mixtures", turn(exact)  # a fast wave looks like noise
+    trees = [guarded(monomial_trees(p, deadline, rng), "monomial trees")
+             for p in ([told] if weights is None else [told, equal])]
+    for source in trees:
+        yield "monomial trees", turn(source)
     told = replace(problem, noise=min(loss(), level))
     few = guarded(separated(told, deadline, rng), "separated")
     reduced: list[tuple[float, Problem]] = []
@@ -47,6 +55,8 @@ def noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: f
         yield "reductions", turn(smaller)
         yield "islands", turn(whole)
         yield name, turn(source)
+        yield "monomial trees", turn(trees[0])
+        trees.reverse()
     yield "direct", direct_stages(told, deadline, rng, 4.0, STAGES[-1:])
     yield from in_turns({
         "islands": whole,
@@ -55,7 +65,8 @@ def noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: f
         "skeletons": more_skeletons(told, deadline, rng),
         "separable": parts,
         "mixtures": chain(guarded(more_mixtures(told, deadline, rng), "mixtures"), exact),
-        "monomial trees": guarded(monomial_trees(problem, deadline, rng), "monomial trees"),
+        "monomial trees": trees[0],
+        "exact trees": guarded(monomial_trees(problem, deadline, rng), "monomial trees"),
         "separated": chain(few, guarded(separated(problem, deadline, rng), "separated")),
         "periodic": guarded(periodic(told, deadline, rng), "periodic"),
         "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[CHEAP:]),
@@ -72,9 +83,10 @@ def noisy(problem: Problem, deadline: float, rng, level: float,
     weights = proportional_weights(problem, rng)
     problem = replace(problem, noise=noise, weights=problem.weights if weights is None else weights)
     for _, found in in_turns({
-        "direct": direct_stages(problem, deadline, rng, 2.0, STAGES[:-1]),
+        "direct": chain(direct_stages(problem, deadline, rng, 2.0, STAGES[:-1]),
+                        direct_stages(problem, deadline, rng, 4.0, STAGES[-1:])),
+        "monomial trees": guarded(monomial_trees(problem, deadline, rng), "monomial trees"),
         "reductions": reductions(problem, deadline, rng, []),
         "bank": bank_candidates(problem, deadline, rng, sizes=SMALL_BANK),
     }, deadline):
         yield from found
-    yield from direct_stages(problem, deadline, rng, 4.0, STAGES[-1:])

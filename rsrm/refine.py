@@ -10,10 +10,16 @@ from rsrm.limits import INVERSE_PAIRS
 from rsrm.objective import FLOOR, SMALLEST, Objective, extended_values
 from rsrm.problem import Problem
 from rsrm.selection import EXACT, Candidate, Pool, simple_cost
-from rsrm.simplify import simplify
+from rsrm.simplify import factored, simplify
 
 TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
 FIT_ROWS = 2000
+ALIKE = {True: 1e-5, False: 0.1}
+"""Relative distance from a simple ratio at which coefficients may have one, of nearly exact candidates and others."""
+GAIN = 12.0
+"""Nats that writing a coefficient once is worth at most, or so."""
+FACTORED = 6
+"""Candidates with more constants are left as they are."""
 PRUNED = 16
 """Terms are left out of candidates with at most this many constants."""
 SAME = 1e-11
@@ -55,6 +61,7 @@ class Refiner:
             best = self._recognized(best)
             best = self._settled(best)
             best = self._keep_shorter(best, simplify(best.expression))
+            best = self._factored(best)
         return self._hoisted(best)
 
     def _scored(self, expression: Expression, like: Candidate) -> Candidate:
@@ -169,18 +176,34 @@ class Refiner:
             if fixed[k]:
                 continue
             tried = {float(value)}
-            for simple in (0.0, *(snap(value, tolerance) for tolerance in TOLERANCES)):
+            nearest = () if best.nrmse < EXACT else (float(round(value)),)  # large exponents are known to a percent
+            found = best
+            for simple in (0.0, *(snap(value, tolerance) for tolerance in TOLERANCES), *nearest):
                 if simple in tried:
                     continue
                 tried.add(simple)
                 new = min((self._scored(Expression(best.expression.expanded, c, best.expression.library), best)
                            for c in self._moved(best.expression.constants, k, simple, fixed, gram)), key=self._length)
-                if self._length(new) < self._length(best):
-                    best, fixed[k] = new, True
-                    break
+                if self._length(new) < self._length(found):
+                    found, fixed[k] = new, True
+                    if best.nrmse < EXACT:  # where digits tell, the closest simple number is the one
+                        break
+            best = found
         if best is not old:
             self.pool.add(best)
         return best
+
+    def _factored(self, old: Candidate) -> Candidate:
+        """Write a coefficient once for a sum where what is left of the others may be simple numbers."""
+        few = 2 <= len(old.expression.constants) <= FACTORED
+        if not few or self._length(old) > self._length(self.pool.best()) + GAIN:
+            return old
+        for expression in factored(old.expression, ALIKE[old.nrmse < EXACT]):
+            new = self._recognized(self._scored(expression, old))
+            if self._length(new) < self._length(old):
+                self.pool.add(new)
+                return self._factored(new)
+        return old
 
     def _settled(self, old: Candidate) -> Candidate:
         """Fit what is no simple number once more, now that the others are, where digits are compared."""

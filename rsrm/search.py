@@ -184,4 +184,5 @@ def _reason(state: State, options: Options) -> StopReason | None:
 def description_cost(candidate: Candidate, n_rows: int) -> float:
     """Return the cost in nats of writing the formula itself."""
     precision = float(np.exp(candidate.digits))
-    return candidate.complexity + sum(number_cost(v, precision, n_rows) for v in candidate.expression.constants)
+    nats, constants = candidate.written
+    return nats + sum(number_cost(v, precision, n_rows) for v in constants)

@@ -5,6 +5,8 @@ length), in nats::
 
     length = R * (mean log residual, floored)  +  NODE * nodes  +  sum of the constants' costs
 
+where a sub-tree that is repeated counts as one node.
+
 While no candidate is nearly exact the residual term is ``log RMSE`` (Gaussian noise), or its counterpart for noise
 proportional to the values where that describes the data better. Once one is, it is the mean
 over rows of ``log |residual / y|``: terms too weak to move the RMSE still cost digits on the rows where they matter.
@@ -13,16 +15,18 @@ or a multiple of pi costs the size of its integers.
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import log, pi
 
 import numpy as np
 
 from rsrm.algebra import fraction
-from rsrm.expression import Expression
+from rsrm.expression import Expression, subtree_ends
 from rsrm.objective import FLOOR
 
 NODE = 1.0
+UNUSUAL = ("tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "abs")
+"""Operators that cost twice as much as others: laws hold them less often."""
 LAST = -log(1e-12)
 """Digits of a constant, in nats, from which on they count in full."""
 TWO_KINDS = 0.02
@@ -67,6 +71,35 @@ class Candidate:
     def complexity(self) -> int:
         """Number of nodes of the expanded tree."""
         return self.expression.complexity
+
+    @cached_property
+    def written(self) -> tuple[float, list[float]]:
+        """What it costs to write the tree but for its constants, in nats, and these constants.
+
+        A sub-tree that occurs again is written as a reference to the first one: the square of a ratio is hardly longer
+        than the ratio.
+        """
+        e = self.expression
+        tokens, library = e.expanded, e.library
+        n, constant = len(tokens), tokens == library.constant
+        ends, place = np.empty(n, np.int32), np.cumsum(constant) - constant
+        subtree_ends(tokens, n, library.tables.arity, ends)
+        nats, constants, known, k = 0.0, [], set(), 0
+        while k < n:
+            end = ends[k]
+            inside = e.constants[place[k]:place[k] + int(constant[k:end].sum())]
+            mark = (tokens[k:end].tobytes(), inside.tobytes())
+            nats += NODE
+            if end - k > 1 and mark in known:
+                k = end
+                continue
+            known.add(mark)
+            if constant[k]:
+                constants.append(float(inside[0]))
+            elif library.name(int(tokens[k])) in UNUSUAL:
+                nats += NODE
+            k += 1
+        return nats, constants
 
 
 def number_cost(value: float, precision: float, n_rows: int) -> float:
@@ -148,9 +181,8 @@ class Pool:
             exact = self.best_loss() < EXACT
         residual = c.digits if exact else c.residual
         precision = float(np.exp(min(residual, 0.0)))
-        cost = NODE * c.complexity
-        cost += sum(number_cost(v, precision, self.n_rows) for v in c.expression.constants)
-        return self.n_rows * residual + cost
+        nats, constants = c.written
+        return self.n_rows * residual + nats + sum(number_cost(v, precision, self.n_rows) for v in constants)
 
     def best(self) -> Candidate | None:
         """Return the candidate of least description length, or None."""

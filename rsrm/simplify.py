@@ -5,15 +5,19 @@ operators only. A number may stand for a fitted constant or a literal alike; the
 is exact where all parts are defined.
 """
 
+from collections.abc import Iterator
+from itertools import permutations
 from math import copysign, isfinite, sqrt
 
 import numpy as np
 
-from rsrm.algebra import add_up, build, multiply
+from rsrm.algebra import add_up, build, fraction, multiply
 from rsrm.compose import constant, linear, outer, product
 from rsrm.expression import Expression, apply, variable
 from rsrm.primitives import BY_OPCODE, OP_CONSTANT, OP_LITERAL, OP_VARIABLE
 
+LARGEST_NUMERATOR, LARGEST_DENOMINATOR = 4, 3
+"""Of ratios of coefficients that are looked for."""
 SQUARE = 1e-9
 """Relative error within which three fitted coefficients count as those of a square."""
 
@@ -35,6 +39,45 @@ def summands(expression: Expression) -> list[Expression]:
         node = _distributed(_read(expression))
     found = [_write(term, expression.library) for term, _ in node[2]] if node[0] == "sum" else []
     return [term for term in found if term is not None]
+
+
+def factored(expression: Expression, tolerance: float) -> Iterator[Expression]:
+    """Yield equal expressions with a coefficient written once for a sum: ``c*(f + r*g)`` for ``c*f + d*g``.
+
+    Those are yielded whose r is a simple number within a relative `tolerance`, so that it may be recognized; simple
+    ratios already are one.
+    """
+    with np.errstate(all="ignore"):
+        for form in _factored(_read(expression), tolerance):
+            written = _write(form, expression.library)
+            if written is not None:
+                yield written
+
+
+def _factored(node, tolerance: float):
+    """Yield the node with one of its sums written with a factor in front."""
+    kind = node[0]
+    if kind == "fn":
+        for i, a in enumerate(node[2:], 2):
+            for form in _factored(a, tolerance):
+                yield build(node[1], [*node[2:i], form, *node[i + 1:]])
+    elif kind == "prod":
+        for i, (base, n) in enumerate(node[2]):
+            for form in _factored(base, tolerance):
+                yield multiply([*node[2][:i], (form, n), *node[2][i + 1:]], node[1])
+    elif kind == "sum":
+        parts = [*node[2], *([(("num", 1.0), node[1])] if node[1] != 0.0 else [])]
+        for unit in {a for (_, a), (_, b) in permutations(parts, 2) if _almost_simple(b / a, tolerance)}:
+            yield ("prod", unit, ((add_up([(term, c / unit) for term, c in parts]), 1),))
+        for i, (term, c) in enumerate(parts):
+            for form in _factored(term, tolerance):
+                yield add_up([*parts[:i], (form, c), *parts[i + 1:]])
+
+
+def _almost_simple(ratio: float, tolerance: float) -> bool:
+    """Return whether a ratio is near a small fraction and is none yet."""
+    near = fraction(ratio, tolerance, LARGEST_DENOMINATOR)
+    return near is not None and abs(near[0]) <= LARGEST_NUMERATOR and fraction(ratio, 1e-12) is None
 
 
 def _read(expression: Expression):

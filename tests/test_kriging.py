@@ -7,7 +7,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
 from rsrm import cascade
-from rsrm.kriging import AFFINE, Likelihood, noise_evidence
+from rsrm.kriging import AFFINE, ROWS, Evidence, Likelihood, noise_evidence
 from rsrm.library import Library
 from rsrm.problem import Problem
 
@@ -77,7 +77,7 @@ def test_the_search_takes_the_way_for_noisy_data(monkeypatch, noise, told):
     given = make("Morse", 200, noise)
     seen = []
 
-    def noisy_stages(problem, play, deadline, rng, loss, level, guests):
+    def noisy_stages(problem, play, deadline, rng, loss, level, smooth, guests):
         seen.append(level)
         yield "noisy", iter(())
 
@@ -91,3 +91,27 @@ def test_the_search_takes_the_way_for_noisy_data(monkeypatch, noise, told):
             pass
     assert bool(seen) == told == ("noisy" in names)
     assert not told or 0.015 < seen[0] < 0.06
+
+
+@pytest.mark.parametrize(("level", "nats", "noisy"), [(0.1, 100.0, True), (0.02, 100.0, False), (0.1, 50.0, False)])
+def test_a_hint_of_noise_is_looked_at_again_with_more_rows(monkeypatch, level, nats, noisy):
+    given, asked, seen = make("inhibition", 400, 0.03), [], []
+
+    def evidence(problem, rng, rows=ROWS):
+        asked.append(rows)
+        return Evidence(0.11, 30.0) if rows == ROWS else Evidence(level, nats)
+
+    def noisy_stages(problem, play, deadline, rng, loss, level, smooth, guests):
+        seen.append(level)
+        yield "for noise", iter(())
+
+    monkeypatch.setattr(cascade, "noise_evidence", evidence)
+    monkeypatch.setattr(cascade, "noisy_stages", noisy_stages)
+    names = []
+    for name, _ in cascade.stages(given, {}, np.inf, np.random.default_rng(0), lambda n: None, lambda: 1.0, list):
+        names.append(name)
+        if name in ("for noise", "fewer columns"):
+            break
+    assert asked == [ROWS, 2 * ROWS] and names.index("bank") > 0
+    assert names[-1] == ("for noise" if noisy else "fewer columns")
+    assert seen == ([level] if noisy else [])

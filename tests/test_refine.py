@@ -63,3 +63,33 @@ def test_constants_are_fitted_again_once_others_are_recognized():
     best = pool.best()
     assert infix(best.expression).count("1") >= 2 and best.complexity <= 9 and best.nrmse < FLOOR
     assert values(best.expression, [[1e10]])[0][0] == pytest.approx(1 / np.expm1(scale * 1e10), rel=1e-11)
+
+
+def test_large_exponents_are_recognized_although_noise_leaves_them_a_percent_off():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.8, 1.3, (2, 200))
+    y = 4.0 * X[0] * X[1] ** 6
+    given = Problem(X, y + rng.normal(0.0, 0.02 * np.std(y), 200), Library(2))
+    refiner = Refiner(Objective(given), Pool(200), rng)
+    found = refiner.consider(parse("3.9*x0*exp(6.07*log(x1))", given.library)).expression
+    assert 6.0 in found.constants
+
+
+def test_coefficients_that_noise_leaves_a_percent_apart_are_written_once():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(1.0, 3.0, (3, 300))
+    y = X[0] / (7.3 * (1.0 + (X[1] / X[2]) ** 2))
+    given = Problem(X, y + rng.normal(0.0, 0.02 * np.std(y), 300), Library(3))
+    refiner = Refiner(Objective(given), Pool(300), rng)
+    found = refiner.consider(parse("x0/(7.4 + 7.25*x1*x1/(x2*x2))", given.library)).expression
+    assert [c for c in found.constants if c not in (1.0, 2.0)] == [pytest.approx(1.0 / 7.3, rel=0.01)]
+
+
+def test_the_simplest_number_that_the_noise_allows_is_taken():
+    rng = np.random.default_rng(1)
+    X = rng.uniform(1.0, 3.0, (2, 200))
+    y = X[0] * X[1] / (X[0] + np.exp(X[1]) - 1.0)
+    given = Problem(X, y + rng.normal(0.0, 0.02 * np.std(y), 200), Library(2))
+    refiner = Refiner(Objective(given), Pool(200), rng)
+    found = refiner.consider(parse("x0*x1/(x0 + exp(x1) - 0.955)", given.library)).expression
+    assert infix(found) == infix(parse("x0*x1/(x0 + exp(x1) - 1)", given.library))

@@ -143,3 +143,17 @@ def test_a_law_beats_a_polynomial_through_every_row():
     pool.add(law)
     pool.add(through)
     assert pool.best() is law
+
+
+@pytest.mark.parametrize(("text", "nats", "constants"), [
+    ("x0/x1", 3, []),
+    ("x0/x1*(x0/x1)", 5, []),  # the second ratio is a reference
+    ("x0*x0", 3, []),
+    ("(2.5*x0 + 1.5)*(2.5*x0 + 1.5)", 7, [2.5, 1.5]),
+    ("(2.5*x0 + 1.5)*(3.5*x0 + 1.5)", 11, [2.5, 1.5, 3.5, 1.5]),
+    ("(2.5*x0)*(3.5*x0)", 7, [2.5, 3.5]),  # other numbers are another sub-tree
+    ("sin(x0)", 2, []),
+    ("tanh(x0)", 3, []),
+])
+def test_repeated_sub_trees_are_written_once_and_rare_operators_are_dear(text, nats, constants):
+    assert candidate(text, 0.1).written == (nats * NODE, constants)

@@ -11,7 +11,7 @@ from rsrm.evaluate import values
 from rsrm.export import infix, parse, to_sympy
 from rsrm.library import Library
 from rsrm.primitives import BY_OPCODE
-from rsrm.simplify import simplify
+from rsrm.simplify import factored, simplify
 from tests import naive_expression as naive
 
 LIB = Library(2, naive.NAMES)
@@ -177,3 +177,20 @@ def test_roots_of_perfect_squares_are_taken(text, wanted):
 def test_other_roots_stay(text):
     library = Library(2, ("add", "sub", "mul", "div", "sqrt", "abs"))
     assert "abs" not in infix(simplify(parse(text, library)))
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("2.51*x0 - 2.5", {(0.996, 2.51), (1.004, 2.5)}),
+    ("x1/(3.1*x0 + 6.3*x1)", {(0.159, 0.492), (0.323, 2.032)}),
+    ("exp(7.3*x0*x1 + 7.4*x0)", {(1.014, 7.3), (0.986, 7.4)}),
+    ("sin(2.1*x0) + x1*(5.02*x0 - 10.1)", {(2.012, 2.1, 5.02), (0.497, 2.1, 10.1)}),
+    ("2.5*x0 + 13.3*x1", set()),  # no simple ratio
+    ("2.5*x0 + 5*x1", set()),  # one already
+])
+def test_coefficients_of_a_nearly_simple_ratio_are_written_once(text, wanted):
+    library = Library(2)
+    found = list(factored(parse(text, library), 0.05))
+    rows = np.random.default_rng(0).uniform(0.5, 2.0, (30, 2))
+    for e in found:
+        np.testing.assert_allclose(values(e, rows)[0], values(parse(text, library), rows)[0], rtol=1e-12)
+    assert {tuple(sorted(round(abs(float(c)), 3) for c in e.constants)) for e in found} == wanted
