@@ -114,7 +114,7 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     smaller = reductions(problem, deadline, rng, reduced)
     for _ in range(2 if problem.n_variables > 2 and not curve else 0):
         yield "reductions", turn(smaller)
-    if seen.nats > HINT and problem.n_rows >= 2 * ROWS:
+    if _sure(seen, HINT) and problem.n_rows >= 2 * ROWS:
         # With more rows noise is as large and easier to see, and what is only too wild becomes less so.
         again = noise_evidence(problem, rng, 2 * ROWS)
         if _sure(again) and abs(np.log(again.level / seen.level)) < AS_LARGE:
@@ -176,8 +176,8 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
     yield from in_turns(sources, deadline)
 
 
-def _sure(seen: Evidence) -> bool:
-    return seen.nats > SURE and SMOOTH < seen.level < WILD
+def _sure(seen: Evidence, nats: float = SURE) -> bool:
+    return seen.nats > nats and SMOOTH < seen.level < WILD
 
 
 def _splits_better(problem: Problem, level: float, deadline: float, rng) -> bool:

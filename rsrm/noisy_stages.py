@@ -24,9 +24,20 @@ from rsrm.turns import in_turns, turn
 def noisy_stages(problem: Problem, play: Callable[[list], Iterator], deadline: float, rng: np.random.Generator,
                   loss: Callable[[], float], level: float, smooth: bool,
                   guests: dict[str, Iterator]) -> Iterator[tuple[str, Iterator]]:
-    """Yield the stages for data that are known to have noise of a `level`; where they are `smooth`, polynomials tell.
+    """Yield the stages for data that are known to be noisy.
 
-    Parameters are those of :func:`rsrm.cascade.stages`.
+    Parameters
+    ----------
+    problem, deadline, rng, loss
+        As in :func:`rsrm.cascade.stages`.
+    play : callable
+        Returns what islands find, given the list that reduced problems are put into.
+    level : float
+        Noise in units of the standard deviation of y.
+    smooth : bool
+        Whether what polynomials leave is that noise.
+    guests : dict
+        More sources by name.
     """
     # Where polynomials fail they fail in proportion to y, and say nothing about the noise.
     weights = proportional_weights(problem, rng) if smooth else None

@@ -14,8 +14,8 @@ from rsrm.simplify import factored, simplify
 
 TOLERANCES = (1e-11, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 5e-2)
 FIT_ROWS = 2000
-ALIKE = {True: 1e-5, False: 0.1}
-"""Relative distance from a simple ratio at which coefficients may have one, of nearly exact candidates and others."""
+ALIKE, ALIKE_EXACT = 0.1, 1e-5
+"""Relative distance from a simple ratio at which coefficients may have one, also of nearly exact candidates."""
 GAIN = 12.0
 """Nats that writing a coefficient once is worth at most, or so."""
 FACTORED = 6
@@ -119,7 +119,7 @@ class Refiner:
                 hoisted = Expression(tokens[kept], e.constants[np.isin(np.flatnonzero(constant), kept)], library)
                 now = column(hoisted, X)
                 if now is not None and np.allclose(now, values, rtol=SAME, atol=1e-2 * SAME * np.abs(values).max()):
-                    new = self._keep_shorter(old, simplify(hoisted))
+                    new = self._keep_shorter(self._keep_shorter(old, hoisted), simplify(hoisted))
                     if new is not old:
                         return self._hoisted(new)
         return old
@@ -198,7 +198,7 @@ class Refiner:
         few = 2 <= len(old.expression.constants) <= FACTORED
         if not few or self._length(old) > self._length(self.pool.best()) + GAIN:
             return old
-        for expression in factored(old.expression, ALIKE[old.nrmse < EXACT]):
+        for expression in factored(old.expression, ALIKE_EXACT if old.nrmse < EXACT else ALIKE):
             new = self._recognized(self._scored(expression, old))
             if self._length(new) < self._length(old):
                 self.pool.add(new)

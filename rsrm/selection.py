@@ -155,10 +155,14 @@ class Pool:
         self._best, self._lowest = None, min(self._lowest, candidate.nrmse)
         row.append(candidate)
         row.sort(key=self._order)
-        if len(row) > self.per_complexity:
-            gone = row.pop()
+        if len(row) > self.per_complexity:  # the closest stays, and what is worth most of the others
+            gone = row.pop(max(range(1, len(row)), key=lambda k: self._rank(row[k])))
             return gone is not candidate
         return True
+
+    def _rank(self, c: Candidate) -> tuple[bool, float]:
+        exact = c.nrmse < EXACT
+        return not exact, self.description_length(c, exact)
 
     @staticmethod
     def _order(c: Candidate):

@@ -76,7 +76,7 @@ def _factored(node, tolerance: float):
 
 def _almost_simple(ratio: float, tolerance: float) -> bool:
     """Return whether a ratio is near a small fraction and is none yet."""
-    near = fraction(ratio, tolerance, LARGEST_DENOMINATOR)
+    near = fraction(ratio, tolerance, LARGEST_DENOMINATOR) if isfinite(ratio) else None
     return near is not None and abs(near[0]) <= LARGEST_NUMERATOR and fraction(ratio, 1e-12) is None
 
 

@@ -17,6 +17,7 @@ from rsrm.noise import noise_level
 from rsrm.problem import Problem
 from rsrm.search import Options, search
 from rsrm.sources import direct_stages
+from rsrm.warmup import compile_kernels
 
 LIMITS = dict(max_size=12, max_depth=6, max_constants=3, nested_constraints=None)
 
@@ -81,6 +82,7 @@ def test_of_many_columns_the_search_looks_at_those_that_matter():
 
 
 def test_a_fast_wave_is_not_left_to_the_stages_for_noise():
+    compile_kernels()  # turns are short
     X = np.random.default_rng(0).uniform(0.5, 10.0, (300, 2))
     y = 0.2 * np.sqrt(X[:, 0]) * np.sin(9.8 * X[:, 1]) + 0.9 * X[:, 1] + 2.2 * X[:, 0]
     exact = Problem(np.ascontiguousarray(X.T), y, Library(2))

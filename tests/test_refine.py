@@ -52,6 +52,15 @@ def test_operators_over_columns_of_another_order_of_magnitude_go(text, wanted):
     assert infix(refiner.consider(parse(text, library)).expression) == infix(parse(wanted, library))
 
 
+def test_an_operator_goes_though_what_is_left_could_be_written_in_fewer_nodes_with_a_longer_description():
+    rng = np.random.default_rng(0)
+    X = 10.0 ** rng.uniform(-2.0, 0.0, (4, 300))
+    given = Problem(X, 6.6743e-11 * X[0] * X[1] * (1.0 / X[2] - 1.0 / X[3]), Library(4))
+    refiner = Refiner(Objective(given), Pool(300), rng)
+    found = refiner.consider(parse("sin(6.6743e-11*(x0*x1/x2 - x0*x1/x3))", given.library))
+    assert "sin" not in infix(found.expression) and found.nrmse < 1e-12
+
+
 def test_constants_are_fitted_again_once_others_are_recognized():
     scale = 7.638151716e-12
     z = np.geomspace(1e-4, 1e-1, 300)

@@ -43,6 +43,13 @@ def test_pool_keeps_the_best_of_each_complexity():
     assert len(pool) == 2 and pool.best_loss() == 0.1
 
 
+def test_of_one_complexity_the_closest_stays_and_the_shortest_description():
+    pool = Pool(n_rows=20, per_complexity=2)
+    for text, loss in (("x0/x1*(x0/x1)", 0.1003), ("x0/x1*(x1 + x0)", 0.1), ("(x0 + x1)*(x0*x1)", 0.1001)):
+        pool.add(candidate(text, loss))
+    assert [infix(c.expression) for c in pool] == [infix(parse(t, LIB)) for t in ("x0/x1*(x1 + x0)", "x0/x1*(x0/x1)")]
+
+
 def test_pool_refuses_repeats_and_undefined_losses():
     pool = Pool(n_rows=20)
     assert pool.add(candidate("x0 + x1", 0.5))

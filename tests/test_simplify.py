@@ -186,6 +186,7 @@ def test_other_roots_stay(text):
     ("sin(2.1*x0) + x1*(5.02*x0 - 10.1)", {(2.012, 2.1, 5.02), (0.497, 2.1, 10.1)}),
     ("2.5*x0 + 13.3*x1", set()),  # no simple ratio
     ("2.5*x0 + 5*x1", set()),  # one already
+    ("1e-200*x0 + 1e200*x1", set()),  # a ratio beyond float64
 ])
 def test_coefficients_of_a_nearly_simple_ratio_are_written_once(text, wanted):
     library = Library(2)
