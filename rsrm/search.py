@@ -20,7 +20,7 @@ from rsrm.expression import Expression, apply, number, variable
 from rsrm.objective import FLOOR, Objective
 from rsrm.problem import Problem
 from rsrm.refine import Refiner
-from rsrm.selection import Candidate, Pool, number_cost
+from rsrm.selection import Candidate, Pool
 
 
 WORK_ROWS = 5000
@@ -176,13 +176,7 @@ def _reason(state: State, options: Options) -> StopReason | None:
     # more time the stages after it get to find a shorter one.
     # The same where digits are missing, be it on a few rows: an approximation may be better than any tolerance.
     missing = state.pool.n_rows * (best.digits - np.log(FLOOR))
-    patience = PATIENCE * max(0.0, description_cost(best, state.pool.n_rows) - SURE_COST)
+    cost = best.cost(float(np.exp(best.digits)), state.pool.n_rows)
+    patience = PATIENCE * max(0.0, cost - SURE_COST)
     patience += min(PATIENCE * missing, MOST_DIGITS)
     return StopReason.EXACT if state.elapsed >= best.found_at + patience else None
-
-
-def description_cost(candidate: Candidate, n_rows: int) -> float:
-    """Return the cost in nats of writing the formula itself."""
-    precision = float(np.exp(candidate.digits))
-    nats, constants = candidate.written
-    return nats + sum(number_cost(v, precision, n_rows) for v in constants)

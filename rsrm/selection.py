@@ -101,6 +101,11 @@ class Candidate:
             k += 1
         return nats, constants
 
+    def cost(self, precision: float, n_rows: int) -> float:
+        """Return what it costs in nats to write the formula where `precision` is the relative residual of the fit."""
+        nats, constants = self.written
+        return nats + sum(number_cost(v, precision, n_rows) for v in constants)
+
 
 def number_cost(value: float, precision: float, n_rows: int) -> float:
     """Return the cost in nats of writing one constant; `precision` is the relative residual of the fit."""
@@ -184,9 +189,7 @@ class Pool:
         if exact is None:
             exact = self.best_loss() < EXACT
         residual = c.digits if exact else c.residual
-        precision = float(np.exp(min(residual, 0.0)))
-        nats, constants = c.written
-        return self.n_rows * residual + nats + sum(number_cost(v, precision, self.n_rows) for v in constants)
+        return self.n_rows * residual + c.cost(float(np.exp(min(residual, 0.0))), self.n_rows)
 
     def best(self) -> Candidate | None:
         """Return the candidate of least description length, or None."""

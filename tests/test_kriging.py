@@ -7,6 +7,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
 from rsrm import cascade
+from rsrm import noisy_stages as noise_order
 from rsrm.kriging import AFFINE, ROWS, Evidence, Likelihood, noise_evidence
 from rsrm.library import Library
 from rsrm.problem import Problem
@@ -115,3 +116,16 @@ def test_a_hint_of_noise_is_looked_at_again_with_more_rows(monkeypatch, level, n
     assert asked == [ROWS, 2 * ROWS] and names.index("bank") > 0
     assert names[-1] == ("for noise" if noisy else "fewer columns")
     assert seen == ([level] if noisy else [])
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_polynomials_say_how_noise_grows_only_where_they_see_it(monkeypatch, smooth):
+    given, asked = make("Morse", 100, 0.03), []
+    weights = np.linspace(0.5, 1.5, given.n_rows)
+    monkeypatch.setattr(noise_order, "proportional_weights", lambda problem, rng: asked.append(1) or weights)
+    told = []
+    monkeypatch.setattr(noise_order, "direct_stages", lambda problem, *rest: told.append(problem.weights) or iter(()))
+    next(noise_order.noisy_stages(given, lambda reduced: iter(()), np.inf, np.random.default_rng(0), lambda: 1.0, 0.03,
+                                  smooth, {}))
+    assert bool(asked) == smooth
+    assert told[0] is (weights if smooth else None)

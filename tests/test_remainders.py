@@ -5,7 +5,6 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from rsrm.sources import direct_stages
 from rsrm.export import parse
 from rsrm.expression import variable
 from rsrm.library import Library
@@ -13,6 +12,7 @@ from rsrm.objective import Objective
 from rsrm.problem import Problem
 from rsrm.remainders import Remainders
 from rsrm.simplify import summands
+from rsrm.sources import direct_stages
 from rsrm.turns import PAUSE
 
 LIBRARY = Library(2)

@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 
-from rsrm.sources import direct_stages
 from rsrm.closing import column
 from rsrm.implicit import quadratics
 from rsrm.library import Library
 from rsrm.problem import Problem
 from rsrm.separable import separable, split
+from rsrm.sources import direct_stages
 from rsrm.targets import transformed
 
 

@@ -45,6 +45,7 @@ _RESIDUE = 1e-12
 # level up to a tenth: a law with a constant wrong by more is another law.
 _CONSTANT_TOLERANCE = 1e-3
 _CONSTANT_TOLERANCE_MAX = 0.1
+# Weight of the distance from the constants found, against relative residuals, in a refit that stays near them.
 _NEAR = 1e-3
 # The same law may be written with more constants than it has, a(bx + c) for ax + b, but not with any number of them.
 _SPARE_CONSTANTS = 6
