@@ -7,7 +7,7 @@ good expressions can be added.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -190,6 +190,11 @@ class Bank:
             exact = float(FACTORS[np.argmin(np.abs(FACTORS - factor))])
             left = compose.product(self.library, [(left, 1.0)], exact)
         return compose.outer(name, left)
+
+    def written(self) -> "Bank":
+        """Return the same entries without what takes most of the memory: they can be written out but not found."""
+        return replace(self, store=self.store._replace(values=np.empty((0, len(self.rows))), key=np.empty(0, np.int64),
+                                                       table=np.empty(0, np.int32)))
 
     def find(self, v) -> int:
         """Return the entry with values proportional to `v` (float64[S]), or -1."""

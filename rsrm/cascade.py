@@ -7,6 +7,7 @@ follow, then the dearer exact stages and the same under the assumption of noise.
 until it is up: the tree search over reductions with the same stages as closings, trees over monomials, sines over
 several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on the
 reduced problems that looked best. Data that are known to be noisy go another way, on which the islands come early.
+After every stage the shortest formula, if it is new, is asked which of its sub-trees another one should replace.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from rsrm.periodic import periodic
 from rsrm.problem import Problem
 from rsrm.redundant import thin
 from rsrm.remainders import Remainders
+from rsrm.replacements import Replacements
 from rsrm.separable import splits
 from rsrm.separated_search import separated
 from rsrm.skeleton_fit import more_skeletons
@@ -45,6 +47,8 @@ CLEAR = 1.5
 """Noise that polynomials seem to see, in units of what there is, beyond which it is mostly their own failure."""
 AS_LARGE = 0.5
 """Greatest difference between logarithms of levels of noise that are the same."""
+QUIET = ("agent", "direct", "leading terms")
+"""Stages after which nothing is replaced: they are short, or end the search."""
 SPLIT_ROWS = 1000
 SUMS_OF_RATES = 6
 """Turns for sums where columns depend on each other: such rows come from rate equations, and no factor of a variable
@@ -56,8 +60,8 @@ islands and the large bank are further from a whole law."""
 
 def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
            count: Callable[[int], None], loss: Callable[[], float],
-           best: Callable[[], list[tuple[Expression, float]]], agent=None, n_islands: int = 1,
-           n_jobs: int | None = None) -> Iterator[tuple[str, Iterator]]:
+           best: Callable[[], list[tuple[Expression, float]]], shortest: Callable[[], list[Expression]], agent=None,
+           n_islands: int = 1, n_jobs: int | None = None) -> Iterator[tuple[str, Iterator]]:
     """Yield (name, iterator of expressions or None) in the order in which they run.
 
     Parameters
@@ -74,11 +78,23 @@ def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Gener
         Returns the least NRMSE found so far: an upper bound on the noise.
     best : callable
         Returns the best expressions found so far, over the problem's library, and their NRMSE.
+    shortest : callable
+        Returns those of shortest description.
     agent : Agent or type, optional
         One more source: see :func:`rsrm.guest.guest`.
     n_islands, n_jobs : int
         See :func:`islands`.
     """
+    places = guarded(iter(Replacements(problem, shortest, deadline, rng)), "replacements")
+    for name, source in _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_islands, n_jobs):
+        yield name, source
+        if name not in QUIET:
+            yield "replacements", turn(places)
+
+
+def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_islands,
+              n_jobs) -> Iterator[tuple[str, Iterator]]:
+    """Yield the stages; parameters as in :func:`stages`."""
     play = partial(islands, problem, limits=limits, deadline=deadline, rng=rng, count=count, n_islands=n_islands,
                    n_jobs=n_jobs)
     guests: dict[str, Iterator] = {}

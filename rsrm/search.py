@@ -27,6 +27,8 @@ WORK_ROWS = 5000
 """Stages see at most this many rows; every candidate is confirmed on all of them."""
 FRONT = 8
 """Candidates at the accurate end of the front that stages are shown."""
+SHORT = 3
+"""Candidates of shortest description that stages are shown."""
 EXACT_DIGITS = np.log(1e-8)
 SURE_COST = 30.0
 """An exact formula this short (in nats) cannot be chance: the search ends at once."""
@@ -123,7 +125,12 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
         front = state.pool.front()[:-FRONT - 1:-1] if work.n_variables == problem.n_variables else []
         return [(candidate.expression, candidate.nrmse) for candidate in front]
 
-    for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss, best,
+    def shortest() -> list[Expression]:
+        if work.n_variables != problem.n_variables:
+            return []
+        return [c.expression for c in sorted(state.pool, key=state.pool.description_length)[:SHORT]]
+
+    for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss, best, shortest,
                                     options.agent, options.n_islands, options.n_jobs):
         state.stage = name
         for expression in guarded(expressions, name):

@@ -89,7 +89,7 @@ def test_a_fast_wave_is_not_left_to_the_stages_for_noise():
     assert noise_level(exact, np.random.default_rng(0)).certain
     names = []
     for name, source in cascade.stages(exact, LIMITS, perf_counter() + 60.0, np.random.default_rng(0), lambda n: None,
-                                       lambda: 1.0, list):
+                                       lambda: 1.0, list, list):
         names.append(name)
         for e in source:
             if e is not None and name == "mixtures":

@@ -84,7 +84,8 @@ def test_the_search_takes_the_way_for_noisy_data(monkeypatch, noise, told):
 
     monkeypatch.setattr(cascade, "noisy_stages", noisy_stages)
     names = []
-    for name, source in cascade.stages(given, {}, np.inf, np.random.default_rng(0), lambda n: None, lambda: 1.0, list):
+    for name, source in cascade.stages(given, {}, np.inf, np.random.default_rng(0), lambda n: None, lambda: 1.0, list,
+                                       list):
         names.append(name)
         if len(names) == 2:  # the cheap stages come before anybody asks
             break
@@ -109,7 +110,8 @@ def test_a_hint_of_noise_is_looked_at_again_with_more_rows(monkeypatch, level, n
     monkeypatch.setattr(cascade, "noise_evidence", evidence)
     monkeypatch.setattr(cascade, "noisy_stages", noisy_stages)
     names = []
-    for name, _ in cascade.stages(given, {}, np.inf, np.random.default_rng(0), lambda n: None, lambda: 1.0, list):
+    for name, _ in cascade.stages(given, {}, np.inf, np.random.default_rng(0), lambda n: None, lambda: 1.0, list,
+                                  list):
         names.append(name)
         if name in ("for noise", "fewer columns"):
             break

@@ -121,6 +121,12 @@ class WithoutLeading(Without):
     part = {"Leading": _nothing}
 
 
+class WithoutReplacements(Without):
+    """No replacements of sub-trees of the shortest formulas."""
+
+    part = {"Replacements": _nothing}
+
+
 class WithoutFolds(Without):
     """No folds of odd and even columns, and no powers as factors of rough laws."""
 
@@ -184,6 +190,7 @@ SWITCHES: dict[str, type[Without]] = {
     "no mixtures": WithoutMixtures,
     "no sines": WithoutPeriodic,
     "no leading terms": WithoutLeading,
+    "no replacements": WithoutReplacements,
     "no folds": WithoutFolds,
     "no splits": WithoutSplits,
     "no reductions": WithoutReductions,
