@@ -43,7 +43,7 @@ class Closer:
         if bank is None:
             bank = Bank.enumerate(problem.X, problem.library, max_entries=BANK_ENTRIES, rng=rng, n_rows=BANK_ROWS)
         shapes, entries = shapes_of(problem, bank, rng)
-        return cls(problem, bank.written(), entries, shapes, new_hits(max_size))  # the shapes hold the values
+        return cls(problem, bank.without_values(), entries, shapes, new_hits(max_size))
 
     def read(self, work: HoleWork) -> list[tuple[Expression, float]]:
         """Return the closings noted since the last call, written out, with their NRMSE on the problem's rows."""

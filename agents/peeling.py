@@ -39,19 +39,17 @@ PROMOTED_SHARE = 0.2
 """Share of proposals from the promoted sides."""
 NONE = -1
 ROOT = 0
-KIND, SIDE, PARENT, CHILD, LEVEL, SIZE, CHILDREN = 0, 1, 2, 3, 4, 5, 6
-"""Columns of ``Contexts.links``: what was undone last; parent and youngest child; operators and tokens around the hole;
-number of children."""
-VISITS, TOTAL, BEST, SIBLING = 0, 1, 2, 3
-"""Columns of ``Contexts.statistics``: visits, sum of rewards, best reward, the next older sibling. Selection reads them
-of hundreds of children, all over the tree, and nothing else: they lie together so that a child is one cache line."""
+KIND, SIDE, PARENT, CHILD, SIBLING, LEVEL, SIZE, CHILDREN = 0, 1, 2, 3, 4, 5, 6, 7
+"""Columns of ``Contexts.links``: what was undone last; neighbours; operators and tokens around the hole; children."""
 
 
 class Contexts(NamedTuple):
     """The search tree; N nodes at most."""
 
-    links: np.ndarray  # int64[N, 7]
-    statistics: np.ndarray  # float64[N, 4]
+    links: np.ndarray  # int64[N, 8]
+    visits: np.ndarray  # int64[N]
+    total: np.ndarray  # float64[N], sum of rewards
+    best: np.ndarray  # float64[N], best reward
     forbidden: np.ndarray  # uint64[N], bit sets of the opcodes that may not stand in the hole
     count: np.ndarray  # int64[1], nodes in use
     gains: np.ndarray  # float64[2], sum and number of all rewards
@@ -90,8 +88,8 @@ class PeelingWork(NamedTuple):
 
 def new_contexts(capacity: int) -> Contexts:
     """Return a tree that holds the root only."""
-    tree = Contexts(np.full((capacity, 7), NONE, np.int64), np.zeros((capacity, 4)), np.zeros(capacity, np.uint64),
-                    np.ones(1, np.int64), np.zeros(2))
+    tree = Contexts(np.full((capacity, 8), NONE, np.int64), np.zeros(capacity, np.int64), np.zeros(capacity),
+                    np.zeros(capacity), np.zeros(capacity, np.uint64), np.ones(1, np.int64), np.zeros(2))
     tree.links[ROOT, SIDE], tree.links[ROOT, LEVEL:] = NO_SIDE, 0
     return tree
 
@@ -161,15 +159,14 @@ def is_allowed(tree, node, kind, side, kinds, sides, policy):
 def choose_child(tree, node, exploration):
     """Selection: return the child of the largest upper bound, NONE if there is none."""
     bound, choice = -math.inf, np.int64(NONE)
-    statistics = tree.statistics
-    log_n = math.log(statistics[node, VISITS] + 1.0)
+    log_n = math.log(np.float64(tree.visits[node] + 1))
     child = tree.links[node, CHILD]
     while child != NONE:
-        one = 1.0 / statistics[child, VISITS]
-        u = 0.5 * (statistics[child, TOTAL] * one + statistics[child, BEST]) + exploration * math.sqrt(log_n * one)
+        n = tree.visits[child]
+        u = 0.5 * (tree.total[child] / n + tree.best[child]) + exploration * math.sqrt(log_n / n)
         if u > bound:
             bound, choice = u, child
-        child = np.int64(statistics[child, SIBLING])
+        child = tree.links[child, SIBLING]
     return choice
 
 
@@ -177,13 +174,12 @@ def choose_child(tree, node, exploration):
 def add_child(tree, node, kind, side, kinds, sides):
     """Give a node a child and return it; the node itself if the tree is full."""
     child = tree.count[0]
-    if child == tree.links.shape[0]:
+    if child == tree.visits.shape[0]:
         return node
     tree.count[0] += 1
     links, parent = tree.links[child], tree.links[node]
     links[KIND], links[SIDE], links[PARENT] = kind, side, node
-    links[CHILD], links[CHILDREN] = NONE, 0
-    tree.statistics[child, SIBLING] = parent[CHILD]
+    links[CHILD], links[SIBLING], links[CHILDREN] = NONE, parent[CHILD], 0
     links[LEVEL], links[SIZE] = parent[LEVEL] + 1, parent[SIZE] + 1 + sides.lengths[side]
     tree.forbidden[child] = tree.forbidden[node] | kinds.below[kind]
     parent[CHILD] = child
@@ -262,7 +258,7 @@ def run_peeling(rng, tree, q, policy, kinds, sides, shapes, hits, hole_work, wor
         kind, side, mean, norm, projection = np.int64(NONE), np.int64(NO_SIDE), 0.0, 0.0, 0.0
         while levels < LEVELS:
             row = (tree.links[node, KIND] + 1) * LEVELS + levels
-            if tree.links[node, CHILDREN] < policy.width * (tree.statistics[node, VISITS] + 1.0) ** policy.growth:
+            if tree.links[node, CHILDREN] < policy.width * (tree.visits[node] + 1.0) ** policy.growth:
                 kind, side, mean, norm, projection = expand(
                     rng, tree, node, row, side_rows, q, policy, kinds, sides, shapes, hits.keys, hole_work, work)
                 if kind != NONE:
@@ -298,8 +294,8 @@ def run_peeling(rng, tree, q, policy, kinds, sides, shapes, hits, hole_work, wor
                 learn_path(rng, q, work.rows, work.actions, steps, gain - tree.gains[0] / tree.gains[1], policy.alpha,
                            policy.trace, policy.caution)
         while node != NONE:  # backpropagation
-            tree.statistics[node, VISITS] += 1.0
-            tree.statistics[node, TOTAL] += gain
-            tree.statistics[node, BEST] = max(tree.statistics[node, BEST], gain)
+            tree.visits[node] += 1
+            tree.total[node] += gain
+            tree.best[node] = max(tree.best[node], gain)
             node = tree.links[node, PARENT]
     return fresh

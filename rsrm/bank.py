@@ -191,10 +191,10 @@ class Bank:
             left = compose.product(self.library, [(left, 1.0)], exact)
         return compose.outer(name, left)
 
-    def written(self) -> "Bank":
-        """Return the same entries without what takes most of the memory: they can be written out but not found."""
+    def without_values(self) -> "Bank":
+        """Return the same entries without what takes most of the memory: they can be written out; nothing is found."""
         return replace(self, store=self.store._replace(values=np.empty((0, len(self.rows))), key=np.empty(0, np.int64),
-                                                       table=np.empty(0, np.int32)))
+                                                       table=np.zeros(1, np.int32)))
 
     def find(self, v) -> int:
         """Return the entry with values proportional to `v` (float64[S]), or -1."""

@@ -124,24 +124,17 @@ class Refiner:
                         return self._hoisted(new)
         return old
 
-    def _weights(self, candidate: Candidate, problem: Problem) -> np.ndarray | None:
-        """Return the weights under which the candidate's residuals are equally large on all rows."""
-        if candidate.residual >= np.log(max(candidate.nrmse, 1e-300)):
-            return problem.weights
-        size = np.abs(column(candidate.expression, problem.X))
-        weights = 1.0 / np.maximum(size, SMALLEST * self.objective.scale)
-        return weights if problem.weights is None else weights * problem.weights
-
     def _polished(self, old: Candidate) -> Candidate:
         p, whole = self.fit_problem, self.objective.problem
-        fitted, _ = fit(old.expression, p.X, p.y, self._weights(old, p), n_starts=0)
+        fitted, _ = fit(old.expression, p.X, p.y, even_weights(old, p, self.objective.scale), n_starts=0)
         best = self._better(old, self._scored(fitted, old))
         if FLOOR < best.nrmse < EXACT:  # digits are compared
             fitted, _ = fit(best.expression, p.X, p.y, self._relative(best.expression), n_starts=0)
             return self._better(best, self._scored(fitted, best))
         if p is not whole and best.nrmse > EXACT and self._length(best) <= self._length(self.pool.best()):
             # Noise is averaged over rows: the more of them, the closer the constants.
-            fitted, _ = fit(best.expression, whole.X, whole.y, self._weights(best, whole), n_starts=0)
+            weights = even_weights(best, whole, self.objective.scale)
+            fitted, _ = fit(best.expression, whole.X, whole.y, weights, n_starts=0)
             best = self._better(best, self._scored(fitted, best))
         return best
 
@@ -257,7 +250,8 @@ class Refiner:
     def _gram(self, candidate: Candidate) -> np.ndarray | None:
         """Return J'J of the values with respect to the constants, float64[C, C], or None where it is not finite."""
         exact, e = candidate.nrmse < EXACT, candidate.expression
-        J = self._jacobian(e, self._relative(e) if exact else self._weights(candidate, self.fit_problem))
+        J = self._jacobian(e, self._relative(e) if exact else
+                           even_weights(candidate, self.fit_problem, self.objective.scale))
         if J is None:
             return None
         with np.errstate(all="ignore"):
@@ -279,6 +273,18 @@ class Refiner:
             columns.append((ends[0] - ends[1]) / (2.0 * step) * (1.0 if weights is None else weights))
         J = np.array(columns)
         return J if np.isfinite(J).all() else None
+
+
+def even_weights(candidate: Candidate, problem: Problem, scale: float) -> np.ndarray | None:
+    """Return the weights under which what a candidate leaves of y is equally large on all rows of a problem.
+
+    `scale` is that of the objective it was scored by.
+    """
+    if candidate.residual >= np.log(max(candidate.nrmse, 1e-300)):
+        return problem.weights
+    size = np.abs(column(candidate.expression, problem.X))
+    weights = 1.0 / np.maximum(size, SMALLEST * scale)
+    return weights if problem.weights is None else weights * problem.weights
 
 
 def _turned(expression: Expression, k: int) -> Expression | None:

@@ -7,8 +7,7 @@ from rsrm.agents import Island
 from rsrm.agents.closing import new_hole_work
 from rsrm.agents.holes import nearest_shape, new_shapes, undo
 from rsrm.agents.peeling import (
-    BEST, CHILDREN, KIND, LEVEL, LEVELS, NONE, PARENT, ROOT, SIDE, SIZE, VISITS, add_child, is_allowed, new_contexts,
-    propose,
+    CHILDREN, KIND, LEVEL, LEVELS, NONE, PARENT, ROOT, SIDE, SIZE, add_child, is_allowed, new_contexts, propose,
 )
 from rsrm.agents.rng import new_rng
 from rsrm.agents.seen import make_rules
@@ -78,9 +77,9 @@ def test_statistics_and_limits(planner):
         children = np.flatnonzero(tree.links[1:n, PARENT] == node) + 1 if tree.links[node, CHILDREN] > 20 else None
         if children is not None:
             assert len(children) == tree.links[node, CHILDREN]
-            assert tree.statistics[node, BEST] >= tree.statistics[children, BEST].max()
+            assert tree.best[node] >= tree.best[children].max()
             # A node was visited when it was made, for every child, and where nothing new was proposed.
-            assert tree.statistics[node, VISITS] >= tree.statistics[children, VISITS].sum()
+            assert tree.visits[node] >= tree.visits[children].sum()
     for node in range(1, n, 37):
         context, _ = written(planner, node)
         assert context.complexity == tree.links[node, SIZE] + 1 <= policy.max_size

@@ -70,6 +70,10 @@ def test_find_add_capacity_pickle_and_errors():
     assert bank.add([variable(lib, 0)]) == 0
     again = pickle.loads(pickle.dumps(bank))
     assert again.find(v) == 77 and again.expression(77) == bank.expression(77)
+    light = bank.without_values()
+    assert len(light) == 500 and len(pickle.dumps(light)) < 0.2 * len(pickle.dumps(bank))
+    assert [light.expression(i) for i in range(0, 500, 7)] == [bank.expression(i) for i in range(0, 500, 7)]
+    assert light.find(v) == -1 and light.add([apply(lib, "mul", variable(lib, 0), bank.expression(77))]) == 0
     small = Bank.enumerate(X, lib, max_entries=50, max_cost=3, rng=np.random.default_rng(0))
     new = apply(lib, "exp", apply(lib, "mul", variable(lib, 0), variable(lib, 1)))
     assert small.add([new, new]) == 1
