@@ -57,6 +57,15 @@ def test_a_near_truth_becomes_the_truth(law, near, noise):
     assert min(errors) < max(0.3 * noise, 1e-9) < 0.5 * start
 
 
+def test_an_operator_goes_whose_operand_is_in_no_bank():
+    law = parse("x0 + log(x1 + 0.37*x2*x0)", LIBRARY)  # a number inside
+    exact = subtree_values(law, X)[0]
+    problem = noisy(lambda *columns: exact, 2e-3)
+    found = until_pause(replacements(problem, "x0 + 5*tanh(log(x1 + 0.37*x2*x0)/5)"))
+    right = [e.complexity for e in found if np.std(subtree_values(e, X)[0] - exact) < 1e-3 * np.std(exact)]
+    assert right and min(right) <= law.complexity + 2  # a factor and its operator may stand where none is needed
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_truth_is_left_alone_under_noise(seed):
     # Some of the thousands of sub-trees fit the noise of 60 rows better than the right one, by chance.
