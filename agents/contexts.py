@@ -32,7 +32,7 @@ class Hits(NamedTuple):
     entries: np.ndarray  # int64[H], sub-tree; -2: the hole is a number
     errors: np.ndarray  # float64[H], NRMSE on the rows of the shapes
     count: np.ndarray  # int64[1], written so far
-    keys: np.ndarray  # uint64[2**p], what contexts leave to the hole, 0 where empty
+    keys: np.ndarray  # uint32[2**p], see :func:`is_known`
     best: np.ndarray  # float64[L + 1], smallest error by length of the context
 
 
@@ -40,8 +40,22 @@ def new_hits(max_size: int, places: int = 64) -> Hits:
     """Return an empty list of closed contexts."""
     return Hits(np.zeros((places, max_size), np.int16), np.zeros((places, MAX_CONSTANTS)), np.zeros(places, np.int64),
                 np.zeros(places, np.int64), np.zeros(places, np.int64), np.zeros(places, np.int64),
-                np.zeros(places, np.int64), np.zeros(places), np.zeros(1, np.int64), np.zeros(1 << KEY_BITS, np.uint64),
+                np.zeros(places, np.int64), np.zeros(places), np.zeros(1, np.int64), np.zeros(1 << KEY_BITS, np.uint32),
                 np.full(max_size + 1, np.inf))
+
+
+@njit_leaf
+def is_known(keys, projection, salt):
+    """Return whether a hole of this projection (:func:`rsrm.agents.holes.normalise`) was seen before, and note it.
+
+    The table is direct-mapped: a new hole takes the place of an old one, so that memory is bounded.
+    """
+    key = mix(np.uint64(np.int64(projection * 1e9)) ^ salt)
+    place = key & np.uint64(keys.shape[0] - 1)
+    mark = np.uint32(key >> np.uint64(32)) | np.uint32(1)
+    known = keys[place] == mark
+    keys[place] = mark
+    return known
 
 
 @njit_leaf
@@ -97,11 +111,8 @@ def complete(rng, tokens, lengths, constants, size, target, tables, shapes, hole
         if levels < 0:
             continue
         mean, norm, projection = normalise(hole_work.hole, shapes.probe)
-        key = mix(np.uint64(np.int64(projection * 1e9)) ^ SALT) | np.uint64(1)
-        place = key & np.uint64(hits.keys.shape[0] - 1)
-        if hits.keys[place] == key:
+        if is_known(hits.keys, projection, SALT):
             continue
-        hits.keys[place] = key
         asked += 1
         entry, a, b = find_exact(hole_work.hole, mean, norm, projection, shapes)
         if entry == -1:

@@ -39,6 +39,8 @@ class Shapes(NamedTuple):
     order: np.ndarray  # int64[E], entry of each sorted key
     probe: np.ndarray  # float64[S]
     scales: np.ndarray  # float64[T], standard deviations of the targets
+    starts: np.ndarray  # int32[B], first of the sorted keys in each bucket; the last one holds all that are larger
+    bucket: np.ndarray  # float64[1], buckets per unit of a key
 
 
 class HoleWork(NamedTuple):
@@ -258,14 +260,11 @@ def find_exact(h, mean, norm, key, shapes):
     rows = h.shape[0]
     square = norm * norm
     margin = 1e-9 + 1e-13 * abs(mean) / norm
-    keys = shapes.sorted_keys
-    lo, hi = 0, keys.shape[0]
-    while lo < hi:
-        middle = (lo + hi) >> 1
-        if keys[middle] < key - margin:
-            lo = middle + 1
-        else:
-            hi = middle
+    keys, starts = shapes.sorted_keys, shapes.starts
+    least = key - margin
+    lo = np.int64(starts[min(np.int64(max(least, 0.0) * shapes.bucket[0]), starts.shape[0] - 1)])
+    while lo < keys.shape[0] and keys[lo] < least:
+        lo += 1
     best = -1
     while lo < keys.shape[0] and keys[lo] <= key + margin:
         entry = shapes.order[lo]
@@ -341,4 +340,8 @@ def new_shapes(X: np.ndarray, targets: np.ndarray, values: np.ndarray, rng: np.r
     order = np.argsort(keys, kind="stable")
     scales = targets.std(axis=1)
     scales[scales == 0.0] = 1.0
-    return Shapes(np.ascontiguousarray(X), targets, np.ascontiguousarray(values), keys[order], order, probe, scales)
+    keys = keys[order]
+    per_unit = max(1, len(keys)) / np.linalg.norm(probe)  # keys are at most the norm of the probe
+    starts = np.searchsorted(keys, np.arange(max(1, len(keys))) / per_unit).astype(np.int32)
+    return Shapes(np.ascontiguousarray(X), targets, np.ascontiguousarray(values), keys, order, probe, scales, starts,
+                  np.array([per_unit]))

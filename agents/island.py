@@ -28,11 +28,11 @@ HEAD_ROWS = 32
 """Rows on which hopeless expressions are dropped, where there are at least three times as many."""
 CHUNK = 4000
 """Expressions scored in one compiled call of a round with a time limit: some 10 ms."""
-EPISODES = 1000
-"""Episodes of tree search after each chunk of genetic refinement: its finds come early, or after a promotion."""
+LOOK_UPS = 8000
+"""Contexts that tree search looks up after each chunk of genetic refinement."""
 DRAWS = 1000
 """Sub-trees of the population that are asked for after each chunk what should stand in their place."""
-DISCOVERY = 50_000
+DISCOVERY = 200_000
 """Expressions scored between two looks at which sub-trees to promote."""
 
 
@@ -171,7 +171,7 @@ class Island:
                     solved = self.hall.errors.min() < self.settings.exact
             if self.use_mcts and left > 0 and not solved:
                 scored, found = self.planner.round(self.rng, self.data, self.front, scratch,
-                                                   int(min(left, EPISODES if self.use_genetic else CHUNK)))
+                                                   int(min(left, LOOK_UPS if self.use_genetic else CHUNK)))
                 self.n_evaluations += scored
                 left -= scored
                 improvements += self._keep(found + self._read_front())

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rsrm.agents.advice import new_advice
 from rsrm.agents.closing import Closer, new_hole_work
 from rsrm.agents.mcts import POLICY, Policy, Tree, new_tree, run_round
-from rsrm.agents.peeling import Contexts, Peeling, new_contexts, new_peeling_tables, new_peeling_work, run_peeling
+from rsrm.agents.peeling import Contexts, Peeling, new_contexts, new_peeling_work, run_peeling
 from rsrm.agents.qlearning import new_tables, new_work
 from rsrm.agents.scoring import SCALED
 from rsrm.agents.sides import Kinds, Sides, add_sides, kinds_of, new_sides
@@ -63,22 +64,23 @@ class ContextPlanner:
         kinds, X = kinds_of(library, rules), closer.shapes.X
         sides = new_sides(N_SIDES + N_PROMOTED, X.shape[1])
         numbers = [constant(library, v) for v in (1.0, 2.0)] if library.constants or library.literals else []
-        add_sides(sides, [*numbers, *(closer.bank.expression(int(e)) for e in closer.entries[:N_SIDES - 2])], X)
+        add_sides(sides, [*numbers, *(closer.bank.expression(int(e)) for e in closer.entries[:N_SIDES - 2])], X,
+                  promoted=False)
         sides.count[1] = sides.count[0]
         return cls(Peeling(use_q=use_q, max_size=min(max_size, CONTEXT_SIZE), max_depth=max_depth),
-                   kinds, sides, new_contexts(CONTEXTS), new_peeling_tables(kinds, len(sides.lengths)), closer)
+                   kinds, sides, new_contexts(CONTEXTS), new_advice(len(kinds.opcode)), closer)
 
     def use(self, fragments) -> None:
         """Let promoted fragments stand beside holes, as long as there is room."""
         add_sides(self.sides, fragments, self.closer.shapes.X)
 
-    def round(self, rng, data, front, scratch, episodes: int) -> tuple[int, list[tuple[Expression, float]]]:
-        """Run episodes; return how many contexts were looked up, and the closed ones that were news."""
+    def round(self, rng, data, front, scratch, wanted: int) -> tuple[int, list[tuple[Expression, float]]]:
+        """Look up so many contexts, or a few more; return how many it were, and the closed ones that were news."""
         rows = self.sides.values.shape[1]
         work = new_hole_work(self.closer.hits.tokens.shape[1], rows)
         scored = 0
         if len(self.kinds.opcode) and self.sides.count[1] > 1:  # there is something to stand beside a hole
             scored = run_peeling(rng, self.tree, self.q, self.policy, self.kinds, self.sides, self.closer.shapes,
-                                 self.closer.hits, work, new_peeling_work(self.kinds, rows, self.policy.max_size),
-                                 episodes)
+                                 self.closer.hits, work, new_peeling_work(self.kinds, self.sides, self.policy.max_size),
+                                 wanted)
         return scored, self.closer.read(work)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm._jit import njit_leaf
+from rsrm.agents.advice import NUMBER, PROMOTED, SIZES
 from rsrm.agents.holes import undo_binary, undo_unary
 from rsrm.agents.scoring import MAX_CONSTANTS
 from rsrm.evaluate import BLOCK, evaluate
@@ -38,6 +39,7 @@ class Sides(NamedTuple):
     constants: np.ndarray  # float64[M, MAX_CONSTANTS]
     n_constants: np.ndarray  # int64[M]
     contents: np.ndarray  # uint64[M], bit sets of the opcodes in it
+    classes: np.ndarray  # int64[M], see rsrm.agents.advice
     count: np.ndarray  # int64[2], rows in use, and how many of these were there from the start
 
 
@@ -65,10 +67,10 @@ def new_sides(capacity: int, n_rows: int) -> Sides:
     m = capacity + 1
     return Sides(np.zeros((m, n_rows)), np.zeros((m, SIDE_WIDTH), np.int16), np.zeros(m, np.int64),
                  np.zeros(m, np.int64), np.zeros((m, MAX_CONSTANTS)), np.zeros(m, np.int64), np.zeros(m, np.uint64),
-                 np.ones(2, np.int64))
+                 np.zeros(m, np.int64), np.ones(2, np.int64))
 
 
-def add_sides(sides: Sides, expressions, X: np.ndarray) -> None:
+def add_sides(sides: Sides, expressions, X: np.ndarray, promoted: bool = True) -> None:
     """Add expressions that are defined on X, float64[D, S], as long as there is room; what is there keeps its row."""
     for e in expressions:
         row, tokens = int(sides.count[0]), e.expanded
@@ -84,6 +86,10 @@ def add_sides(sides: Sides, expressions, X: np.ndarray) -> None:
         sides.tokens[row, :n], sides.lengths[row], sides.depths[row] = tokens, n, e.depth
         sides.constants[row, :m], sides.n_constants[row] = e.constants, m
         sides.contents[row] = np.bitwise_or.reduce(np.uint64(1) << e.library.tables.opcode[tokens].astype(np.uint64))
+        if promoted:
+            sides.classes[row] = PROMOTED
+        else:
+            sides.classes[row] = min(n, SIZES) if np.ptp(sides.values[row]) > 0.0 else NUMBER
         sides.count[0] += 1
 
 
@@ -98,6 +104,36 @@ def peel(kind, side, kinds, sides, h, slope):
     for i in range(h.shape[0]):
         total += h[i] * 0.0 + slope[i] * 0.0
     return total == 0.0
+
+
+@njit_leaf
+def hole_of(kind, side, kinds, sides, t, h, slope):
+    """Write into h the values of the hole that undoing one operator on t leaves; they may be infinite or NaN.
+
+    `slope` is scratch.
+    """
+    op = kinds.opcode[kind]
+    a = sides.values[side]
+    if op == OP_ADD:
+        for i in range(h.shape[0]):
+            h[i] = t[i] - a[i]
+    elif op == OP_MUL:
+        for i in range(h.shape[0]):
+            h[i] = t[i] / a[i]
+    elif op == OP_SUB:
+        for i in range(h.shape[0]):
+            h[i] = t[i] + a[i] if kinds.first[kind] == 1 else a[i] - t[i]
+    elif op == OP_DIV:
+        if kinds.first[kind] == 1:
+            for i in range(h.shape[0]):
+                h[i] = t[i] * a[i]
+        else:
+            for i in range(h.shape[0]):
+                h[i] = a[i] / t[i]
+    else:
+        for i in range(h.shape[0]):
+            h[i] = t[i]
+        undo_unary(op, h, slope)
 
 
 @njit_leaf

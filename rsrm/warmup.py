@@ -13,7 +13,7 @@ from rsrm.agents.mcts import clear, new_tree
 from rsrm.agents.qlearning import learn_path
 from rsrm.agents.rng import new_rng
 from rsrm.bank import Bank
-from rsrm.expression import apply, number, variable
+from rsrm.expression import apply, number, subtree_ends, variable
 from rsrm.constants import fit, fit_constants, workspace
 from rsrm.library import Library
 from rsrm.matching import match_pairs, match_products, orthonormal, scan_single
@@ -137,5 +137,7 @@ def _tree(problem):
     Island.create(problem, use_genetic=False).round(evaluations=EVALUATIONS)
     Island.create(problem).round(evaluations=COMPLETED)
     clear(new_tree(len(problem.library), 1))
-    subtrees(variable(problem.library, 0))
+    x0 = variable(problem.library, 0)
+    subtrees(x0)
+    subtree_ends(x0.expanded, 1, problem.library.tables.arity, np.empty(1, np.int32))
     learn_path(new_rng(0), np.zeros((2, 1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), 1, 0.0, 0.1, 0.0, 1.0)

@@ -25,7 +25,7 @@ model = rsrm.RSRM(max_time=60, random_state=0).fit(X, X[:, 0] ** 3 + X[:, 0] ** 
 _MEMORY = """
 import json, os, resource, threading, time
 import numpy as np, rsrm
-from rsrm.benchmarks.speed_search import hard_problem
+from rsrm.benchmarks.timing import hard_problem
 
 def resident():
     with open("/proc/self/statm") as file:
