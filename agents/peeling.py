@@ -39,6 +39,8 @@ ROOT = 0
 KIND, SIDE, PARENT, CHILD, SIBLING, LEVEL, SIZE, KNOWN = 0, 1, 2, 3, 4, 5, 6, 7
 """Columns of ``Contexts.links``: what was undone last; neighbours; operators and tokens around the hole; the number of
 sides when it was expanded last."""
+LEAST_NEWS = 100
+"""What an episode counts at least, so that a call ends in time where hardly anything is news."""
 CLOSED = -1.0
 """Prior of a node below which nothing is left to expand."""
 
@@ -299,11 +301,13 @@ def run_peeling(rng, tree, q, policy, kinds, sides, shapes, hits, hole_work, wor
     work : PeelingWork
     wanted : int
 
-    All state arrays are changed in place. A search that has nothing left to expand returns less than `wanted`.
+    All state arrays are changed in place. A search that has nothing left to expand, or hardly anything that is news,
+    returns less than `wanted`: no call takes many times longer than others.
     """
     y = shapes.targets[0]
-    fresh = np.int64(0)
-    while fresh < wanted and tree.prior[ROOT] >= 0.0:
+    fresh = effort = np.int64(0)
+    while fresh < wanted and effort < wanted and tree.prior[ROOT] >= 0.0:
+        effort += LEAST_NEWS
         node, levels, steps, gain = np.int64(ROOT), np.int64(0), np.int64(0), 0.0
         for i in range(y.shape[0]):
             hole_work.hole[i], hole_work.slope[i] = y[i], 1.0

@@ -7,7 +7,7 @@ import numpy as np
 from rsrm.agents.advice import new_advice
 from rsrm.agents.closing import Closer, new_hole_work
 from rsrm.agents.mcts import POLICY, Policy, Tree, new_tree, run_round
-from rsrm.agents.peeling import Contexts, Peeling, new_contexts, new_peeling_work, run_peeling
+from rsrm.agents.peeling import CLOSED, Contexts, Peeling, new_contexts, new_peeling_work, run_peeling
 from rsrm.agents.qlearning import new_tables, new_work
 from rsrm.agents.scoring import SCALED
 from rsrm.agents.sides import Kinds, Sides, add_sides, kinds_of, new_sides
@@ -73,6 +73,7 @@ class ContextPlanner:
     def use(self, fragments) -> None:
         """Let promoted fragments stand beside holes, as long as there is room."""
         add_sides(self.sides, fragments, self.closer.shapes.X)
+        self.tree.prior[self.tree.prior == CLOSED] = 0.0  # there may be something left to expand again
 
     def round(self, rng, data, front, scratch, wanted: int) -> tuple[int, list[tuple[Expression, float]]]:
         """Look up so many contexts, or a few more; return how many it were, and the closed ones that were news."""

@@ -284,17 +284,29 @@ def test_what_closes_below_is_learned():
     assert hits.count[0] and max(thought, key=thought.get) == add
 
 
-def test_a_search_that_is_exhausted_returns():
-    kinds, sides = kinds_of(Library(1, ("add",)), make_rules()), new_sides(2, 20)
-    add_sides(sides, [parse("x0", Library(1, ("add",)))], X[:1], promoted=False)
+def test_a_search_that_is_exhausted_returns_and_goes_on_with_what_is_promoted():
+    library = Library(1, ("add",))
+    island = Island.create(Problem(X[:1], WILD.y, library), seed=0, use_genetic=False)
+    planner = island.planner
+    island.round(evaluations=10**6)
+    looked = island.n_evaluations
+    assert 0 < looked < 1000 and planner.tree.prior[ROOT] == CLOSED
+    island.round(evaluations=10**6)
+    assert island.n_evaluations == looked
+    planner.use([parse("x0 + x0 + x0 + x0 + x0 + x0 + x0", library)])
+    island.round(evaluations=10**6)
+    assert island.n_evaluations > looked
+
+
+def test_a_call_ends_where_hardly_anything_is_news():
+    kinds, sides = kinds_of(LIBRARY, make_rules()), new_sides(2, 20)
+    add_sides(sides, [parse("x1", LIBRARY)], X, promoted=False)  # a dozen actions at every node
     sides.count[1] = sides.count[0]
-    y = WILD.y
-    shapes = new_shapes(X[:1], y[None], X[:1], np.random.default_rng(0))
-    tree, hits, work = new_contexts(50), new_hits(30), new_hole_work(30, 20)
-    policy = Island.create(WILD, seed=0).planner.policy
-    looked = run_peeling(new_rng(0), tree, new_advice(1), policy, kinds, sides, shapes, hits, work,
-                         new_peeling_work(kinds, sides, policy.max_size), 10**6)
-    assert looked <= 5 and tree.prior[ROOT] == CLOSED
+    shapes = new_shapes(X, WILD.y[None], np.stack([X[0]]), np.random.default_rng(0))
+    policy, tree = Island.create(WILD, seed=0).planner.policy, new_contexts(2000)
+    news = run_peeling(new_rng(0), tree, new_advice(len(kinds.opcode)), policy, kinds, sides, shapes, new_hits(30),
+                       new_hole_work(30, 20), new_peeling_work(kinds, sides, policy.max_size), 1000)
+    assert 0 < news < 1000 // 5 and tree.visits[ROOT] == 10 and tree.prior[ROOT] != CLOSED
 
 
 def test_holes_are_those_of_peeling():
