@@ -14,7 +14,7 @@ from rsrm.evaluate import BLOCK
 from rsrm.expression import Expression
 from rsrm.problem import Problem
 
-BANK_ENTRIES, BANK_ROWS = 50_000, 24
+BANK_ENTRIES, BANK_ROWS = 50_000, 16
 """Size of the bank that an island enumerates for itself."""
 
 
