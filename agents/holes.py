@@ -257,6 +257,8 @@ def find_exact(h, mean, norm, key, shapes):
     """
     if norm == 0.0:
         return -2, mean, 0.0
+    if not key < math.inf:  # squares of huge values
+        return -1, 0.0, 0.0
     rows = h.shape[0]
     square = norm * norm
     margin = 1e-9 + 1e-13 * abs(mean) / norm

@@ -71,7 +71,10 @@ def new_sides(capacity: int, n_rows: int) -> Sides:
 
 
 def add_sides(sides: Sides, expressions, X: np.ndarray, promoted: bool = True) -> None:
-    """Add expressions that are defined on X, float64[D, S], as long as there is room; what is there keeps its row."""
+    """Add expressions that are defined on X, float64[D, S], as long as there is room; what is there keeps its row.
+
+    `promoted` sides are of a class of their own.
+    """
     for e in expressions:
         row, tokens = int(sides.count[0]), e.expanded
         if row == len(sides.lengths):

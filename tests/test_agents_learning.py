@@ -99,6 +99,15 @@ def test_look_up_finds_what_brute_force_finds():
         assert found == entry and a == pytest.approx(3.0) and b == pytest.approx(-0.7)
     assert look_up(table[3] + 1e-5 * table[4], shapes)[0] == -1
     assert look_up(np.full(20, 2.5), shapes)[:2] == (-2, 2.5)
+    # A look into the buckets with what is no number would read beyond their end.
+    for key in (np.nan, np.inf):
+        assert find_exact(table[0], 0.0, np.inf, key, shapes)[0] == -1
+    huge = table[0] * 1e200
+    assert look_up(huge, shapes)[0] < 0
+    nothing = new_shapes(X, X, np.empty((0, 20)), rng)
+    assert look_up(table[0], nothing)[0] == -1
+    largest = shapes.probe - shapes.probe.mean()  # the largest key that there can be
+    assert look_up(largest, shapes)[0] == -1 and look_up(largest, new_shapes(X, X, largest[None], rng))[0] == 0
 
 
 def test_nearest_shape_is_weighted_least_squares():
