@@ -267,7 +267,7 @@ def add_children(tree, node, levels, steps, n, policy, kinds, sides, shapes, hit
         entry, a, b = nearest_shape(h, slope, shapes, policy.n_simple)
         error = math.inf
         if entry != -1:
-            error = fill(shapes.values[max(entry, 0)], a, b, levels + 1, y, scale, hole_work)
+            error = fill(shapes.values[entry], a, b, levels + 1, y, scale, hole_work)
         size = tree.links[node, SIZE] + 1 + sides.lengths[side]
         gain = policy.eta ** size * closeness(error)
         if error < hits.best[size]:
@@ -277,6 +277,18 @@ def add_children(tree, node, levels, steps, n, policy, kinds, sides, shapes, hit
         if add_child(tree, node, kind, side, kinds, sides, math.exp(values[k] - top) / total, gain) == NONE:
             break
     return best
+
+
+@njit_leaf
+def value_of_best(table, n, sides, work):
+    """Return what the other table thinks of the action that `table` values most, of the n in `work`; 0 without any."""
+    top, value = -math.inf, 0.0
+    for k in range(n):
+        kind, c = work.kinds[k], sides.classes[work.sides[k]]
+        if work.advice[table, kind, c] > top:
+            top = work.advice[table, kind, c]
+            value = chance(work.advice[1 - table, kind, c])
+    return value
 
 
 @njit
@@ -308,7 +320,7 @@ def run_peeling(rng, tree, q, policy, kinds, sides, shapes, hits, hole_work, wor
     fresh = effort = np.int64(0)
     while fresh < wanted and effort < wanted and tree.prior[ROOT] >= 0.0:
         effort += LEAST_NEWS
-        node, levels, steps, gain = np.int64(ROOT), np.int64(0), np.int64(0), 0.0
+        node, levels, steps = np.int64(ROOT), np.int64(0), np.int64(0)
         for i in range(y.shape[0]):
             hole_work.hole[i], hole_work.slope[i] = y[i], 1.0
         while tree.links[node, KNOWN] >= sides.count[0]:
@@ -329,15 +341,7 @@ def run_peeling(rng, tree, q, policy, kinds, sides, shapes, hits, hole_work, wor
         gain = add_children(tree, node, levels, steps, n, policy, kinds, sides, shapes, hits, hole_work, work)
         if policy.use_q and node != ROOT:
             table = below(rng, 2)
-            goal = 1.0
-            if not closed:
-                goal, top = 0.0, -math.inf
-                for k in range(n):
-                    c = sides.classes[work.sides[k]]
-                    value = work.advice[table, work.kinds[k], c]
-                    if value > top:
-                        top = value
-                        goal = GAMMA * chance(work.advice[1 - table, work.kinds[k], c])
+            goal = 1.0 if closed else GAMMA * value_of_best(table, n, sides, work)
             kind, side, parent = tree.links[node, KIND], tree.links[node, SIDE], tree.links[node, PARENT]
             learn(q, table, kind, np.int64(tree.links[parent, KIND]), levels - 1, sides.classes[side],
                   kinds.opcode.shape[0], goal, policy.alpha)

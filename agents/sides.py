@@ -113,7 +113,7 @@ def peel(kind, side, kinds, sides, h, slope):
 def hole_of(kind, side, kinds, sides, t, h, slope):
     """Write into h the values of the hole that undoing one operator on t leaves; they may be infinite or NaN.
 
-    `slope` is scratch.
+    :func:`peel` without dy/dh, which few of a thousand holes need. `slope` is scratch.
     """
     op = kinds.opcode[kind]
     a = sides.values[side]

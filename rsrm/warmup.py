@@ -14,8 +14,9 @@ from rsrm.agents.qlearning import learn_path
 from rsrm.agents.rng import new_rng
 from rsrm.bank import Bank
 from rsrm.expression import apply, number, subtree_ends, variable
-from rsrm.constants import fit, fit_constants, workspace
+from rsrm.constants import fit, fit_constants, fit_scaled, workspace
 from rsrm.library import Library
+from rsrm.limits import make_limits
 from rsrm.matching import match_pairs, match_products, orthonormal, scan_single
 from rsrm.matching_kernels import distinct_projections, join_products
 from rsrm.evaluate import values
@@ -96,6 +97,8 @@ def _constants(problem):
     n, start = len(expression.expanded), expression.constants
     fit_constants(expression.expanded, n, start, problem.X, problem.y, np.empty(0), library.tables, 1, np.empty(1),
                   workspace(n, 1, problem.n_rows))
+    fit_scaled(expression.expanded, n, start, problem.X, problem.y, np.ones(problem.n_rows), library.tables, 1,
+               np.empty(1), workspace(n, 1, problem.n_rows))
 
 
 def _skeletons(problem):
@@ -136,6 +139,7 @@ def _genetic(problem):
 def _tree(problem):
     Island.create(problem, use_genetic=False).round(evaluations=EVALUATIONS)
     Island.create(problem).round(evaluations=COMPLETED)
+    make_limits(problem.library)
     clear(new_tree(len(problem.library), 1))
     x0 = variable(problem.library, 0)
     subtrees(x0)
