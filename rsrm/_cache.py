@@ -23,6 +23,8 @@ PREFIX = "rsrm-"
 KEPT_DIRECTORIES = 16
 """Developers have many states of the sources; users have one or two."""
 KEPT_DAYS = 30
+LIBRARY, ANNOTATION = 0, 6
+"""Places in what numba makes of a compiled function to keep it."""
 COMPLETE = "complete"
 """Name of the file that says that all kernels of a search are in the directory; its time is that of the last use."""
 
@@ -119,8 +121,27 @@ class _Locator(_CacheLocator):
         return cls(py_func)
 
 
+def names_only(bitcode: bytes) -> bytes:
+    """Return LLVM code that defines the same functions, all of them empty."""
+    names = [f.name for f in binding.parse_bitcode(bitcode).functions if not f.is_declaration]
+    return binding.parse_assembly("\n".join(f'define void @"{name}"() {{ ret void }}' for name in names)).as_bitcode()
+
+
 class _Impl(CompileResultCacheImpl):
+    """Keeps machine code only.
+
+    numba keeps the LLVM code of a kernel as well, for callers to copy, and its source with types, to be looked at. Here
+    callers have copies of their own (:mod:`rsrm._jit`). What numba reads from either is which functions there are.
+    """
+
     _locator_classes = [_Locator]
+
+    def reduce(self, cres):
+        payload = list(super().reduce(cres))
+        name, kind, (machine_code, bitcode) = payload[LIBRARY]
+        payload[LIBRARY] = name, kind, (machine_code, names_only(bitcode))
+        payload[ANNOTATION] = ""
+        return tuple(payload)
 
 
 class KernelCache(FunctionCache):
