@@ -46,8 +46,8 @@ def batch(skeletons: list[Skeleton], rng: np.random.Generator) -> Batch:
     most = max(1, max(len(s.kinds) for s in skeletons))
     tokens, kinds = np.zeros((n, longest), np.int16), np.zeros((n, most), np.int64)
     for k, s in enumerate(skeletons):
-        tokens[k, :len(s.tokens)] = s.tokens
-        kinds[k, :len(s.kinds)] = s.kinds
+        tokens[k, :len(s.tokens)] = np.frombuffer(s.tokens, np.uint8)
+        kinds[k, :len(s.kinds)] = np.frombuffer(s.kinds, np.uint8)
     counts = np.array([len(s.kinds) for s in skeletons])
     starts = np.array(STARTS)[np.minimum(counts, len(STARTS) - 1)]
     # Stratified in every coordinate: few starts cover all magnitudes.
@@ -271,7 +271,7 @@ def _write(problem: Problem, target: Target, X, columns, skeleton: Skeleton, con
     tolerance = 1e-6 if problem.noise == 0 else 0.1
     snapped = [np.round(2.0 * c) / 2.0 if kind == POWER and abs(np.round(2.0 * c) / 2.0 - c) < tolerance else c
                for kind, c in zip(skeleton.kinds, constants, strict=True)]
-    f = Expression(np.array(skeleton.tokens), np.array(snapped), problem.library)
+    f = Expression(np.frombuffer(skeleton.tokens, np.uint8), np.array(snapped), problem.library)
     values = column(f, X)
     if values is None:
         return None

@@ -5,6 +5,7 @@ are never written. Constants stand in normal forms only, so that no two of them 
 offset, ``log(c + f)`` and ``1/(c + f)`` no factor.
 """
 
+import math
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -16,14 +17,19 @@ RATE, FREQUENCY, PHASE, OFFSET, POWER = range(5)
 TIERS = 3
 MOST = (600, 6_000, 30_000)
 """Most skeletons of each tier."""
+SURPLUS = 1.5
+"""Skeletons in units of the most that are kept, at which the dearest are dropped."""
 MAX_CONSTANTS = 5
 
 
 class Skeleton(NamedTuple):
-    """Prefix tokens, the kind of every constant from left to right, a bit for every variable, and the cost."""
+    """Prefix tokens, the kind of every constant from left to right, a bit for every variable, and the cost.
 
-    tokens: tuple[int, ...]
-    kinds: tuple[int, ...]
+    Tokens and kinds are small and many: bytes take a quarter of the memory of tuples.
+    """
+
+    tokens: bytes
+    kinds: bytes
     variables: int
     cost: float
 
@@ -32,21 +38,21 @@ class _Builder:
     """Composes skeletons over one library; None stands for what its operators cannot write."""
 
     def __init__(self, library: Library):
-        self.ids = {name: library.token(name) for name in library.operators}
-        self.one = Skeleton((library.token("1"),), (), 0, 0.5)
-        self.constants = [Skeleton((library.constant,), (kind,), 0, 2.0) for kind in range(5)]
+        self.ids = {name: bytes((library.token(name),)) for name in library.operators}
+        self.one = Skeleton(bytes((library.token("1"),)), b"", 0, 0.5)
+        self.constants = [Skeleton(bytes((library.constant,)), bytes((kind,)), 0, 2.0) for kind in range(5)]
 
     def unary(self, name: str, f: Skeleton | None, extra: float = 1.0) -> Skeleton | None:
         """Return ``name(f)``."""
         if f is None or name not in self.ids:
             return None
-        return Skeleton((self.ids[name], *f.tokens), f.kinds, f.variables, f.cost + extra)
+        return Skeleton(self.ids[name] + f.tokens, f.kinds, f.variables, f.cost + extra)
 
     def binary(self, name: str, f: Skeleton | None, g: Skeleton | None) -> Skeleton | None:
         """Return ``name(f, g)``."""
         if f is None or g is None or name not in self.ids:
             return None
-        return Skeleton((self.ids[name], *f.tokens, *g.tokens), f.kinds + g.kinds, f.variables | g.variables,
+        return Skeleton(self.ids[name] + f.tokens + g.tokens, f.kinds + g.kinds, f.variables | g.variables,
                         f.cost + g.cost + 1.0)
 
     def mul(self, f, g):
@@ -107,12 +113,15 @@ def _sorted(found, variables: int = 0, most: int | None = None) -> list[Skeleton
     def cheapest():
         return sorted(unique.values(), key=lambda s: (s.cost, s.tokens))[:most]
 
-    unique: dict[tuple, Skeleton] = {}
+    unique: dict[bytes, Skeleton] = {}
+    dearest = math.inf
     for s in found:
-        if s is not None and len(s.kinds) <= MAX_CONSTANTS and s.variables & variables == variables:
-            unique[s.tokens] = s
-            if most is not None and len(unique) > 2 * most:  # most are too long to be kept
-                unique = {s.tokens: s for s in cheapest()}
+        if s is None or s.cost > dearest or len(s.kinds) > MAX_CONSTANTS or s.variables & variables != variables:
+            continue
+        unique[s.tokens] = s
+        if most is not None and len(unique) > SURPLUS * most:  # most are too long to be kept
+            unique = {s.tokens: s for s in cheapest()}
+            dearest = next(reversed(unique.values())).cost
     return cheapest()
 
 
@@ -137,7 +146,7 @@ def enumerate_skeletons(library: Library, tier: int) -> tuple[Skeleton, ...]:
 def _enumerated(library: Library, tier: int) -> tuple[Skeleton, ...]:
     n = library.n_variables
     b = _Builder(library)
-    xs = [Skeleton((i,), (), 1 << i, 1.0) for i in range(n)]
+    xs = [Skeleton(bytes((i,)), b"", 1 << i, 1.0) for i in range(n)]
     mixed: list[Skeleton | None] = []
     for i in range(n):
         for j in range(n):

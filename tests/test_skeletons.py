@@ -24,7 +24,7 @@ def test_skeletons_are_complete_expressions_of_all_variables(n_variables, tier):
     assert [s.cost for s in found] == sorted(s.cost for s in found)
     allowed = {library.token(o) for o in library.operators} | {library.token("1"), library.constant}
     for s in found:
-        e = Expression(np.array(s.tokens), np.ones(len(s.kinds)), library)  # raises if they do not fit
+        e = Expression(np.frombuffer(s.tokens, np.uint8), np.ones(len(s.kinds)), library)  # raises if they do not fit
         used = set(e.tokens.tolist())
         assert set(range(n_variables)) <= used <= allowed | set(range(n_variables))
         assert len(s.kinds) <= MAX_CONSTANTS
@@ -55,7 +55,7 @@ def test_a_batch_finds_the_outer_scale_that_least_squares_finds():
               workspace(packed.tokens.shape[1], packed.kinds.shape[1], 30))
     mean = np.average(y, weights=w**2)
     for s, error in zip(some, sse, strict=True):
-        f = column(Expression(np.array(s.tokens), np.empty(0), library), X)
+        f = column(Expression(np.frombuffer(s.tokens, np.uint8), np.empty(0), library), X)
         A = np.column_stack([np.ones(30), f]) * w[:, None]
         r = y * w - A @ np.linalg.lstsq(A, y * w, rcond=None)[0]
         assert error == pytest.approx(r @ r / np.sum(((y - mean) * w) ** 2), rel=1e-8)
