@@ -6,8 +6,9 @@ import numpy as np
 
 from rsrm.agents.advice import new_advice
 from rsrm.agents.closing import Closer, new_hole_work
+from rsrm.agents.context_tree import CLOSED, Contexts, Peeling, new_contexts
 from rsrm.agents.mcts import POLICY, Policy, Tree, new_tree, run_round
-from rsrm.agents.peeling import CLOSED, Contexts, Peeling, new_contexts, new_peeling_work, run_peeling
+from rsrm.agents.peeling import new_peeling_work, run_peeling
 from rsrm.agents.qlearning import new_tables, new_work
 from rsrm.agents.scoring import SCALED
 from rsrm.agents.sides import Kinds, Sides, add_sides, kinds_of, new_sides

@@ -6,12 +6,13 @@ import pytest
 from rsrm.agents import Island
 from rsrm.agents.advice import LEVELS, NUMBER, PROMOTED, SIZES, START, advised, chance, learn, new_advice
 from rsrm.agents.closing import new_hole_work
+from rsrm.agents.context_tree import (
+    CLOSED, KIND, KNOWN, LEVEL, NONE, PARENT, ROOT, SIDE, SIZE, add_child, choose_child, is_allowed, new_contexts,
+)
 from rsrm.agents.contexts import new_hits
 from rsrm.agents.holes import nearest_shape, new_shapes, undo
 from rsrm.agents.peeling import (
-    CLOSED, KIND, KNOWN, LEVEL, NONE, PARENT, ROOT, SIDE, SIZE, WIDTHS, add_child, add_children, choose_child,
-    is_allowed, look_up, new_contexts, new_peeling_work, run_peeling, value_actions,
-    value_of_best,
+    WIDTHS, add_children, look_up, new_peeling_work, run_peeling, value_actions, value_of_best,
 )
 from rsrm.agents.rng import new_rng
 from rsrm.agents.seen import make_rules
