@@ -72,11 +72,6 @@ def small_bank(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     return bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
 
 
-def large_bank(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
-    """Yield what a large bank finds."""
-    return bank_candidates(problem, deadline, rng, sizes=LARGE_BANK)
-
-
 def apart(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression | None]:
     """Yield sums and products of functions of different variables, each solved by the direct stages."""
 
@@ -102,7 +97,6 @@ CLOSINGS = {
     "periodic": Closing((periodic,), 0.7, 0.7, 0.5),
     "apart": Closing((apart,), 3.0, 2.0, 0.5),
     "more skeletons": Closing((more_skeletons,), 2.0, 2.0, 0.6),
-    "large bank": Closing((large_bank,), 4.0, 4.0, 0.7),
 }
 CHEAP = ("power law", "rational", "sums", "bank")
 """Those that take a fraction of a second whatever the problem."""

@@ -52,7 +52,7 @@ class _Unfolded(ReductionSearch):
 
 
 MODULES = (cascade, noisy_stages, sources, islands)
-BANKS = ("bank", "small bank", "large bank")
+BANKS = ("bank", "small bank")
 
 
 class Without(RSRM):
