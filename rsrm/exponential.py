@@ -11,6 +11,7 @@ from rsrm.compose import outer, product, snap
 from rsrm.expression import Expression, variable
 from rsrm.problem import Problem
 from rsrm.regression import eliminate, exact_fit, snap_fit
+from rsrm.subsets import fit_subsets
 from rsrm.terms import Generator, Terms, compose_sum, presentable, subset
 
 MAX_ROWS = 400
@@ -60,7 +61,7 @@ def exponentials(problem: Problem, deadline: float, rng: np.random.Generator) ->
         fit = exact_fit(terms, z, weights)
         fits = [] if fit is None else [fit]
     else:
-        fits = eliminate(terms, z, weights, keep=8)
+        fits = fit_subsets(terms, z, weights, keep=2)
     for fit in fits:
         if len(fit.support) > 10:
             continue

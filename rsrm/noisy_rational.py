@@ -1,7 +1,8 @@
 """Quotients of polynomials for noisy data.
 
-Null vectors are useless under noise. The linearized equations ``P(x) - y*(Q(x) - 1) = y`` are solved instead, with the
-weights that undo the linearization, and thinned by backward elimination; Gauss-Newton steps end in the space of y.
+Null vectors are useless under noise. The best small sets of terms of the linearized equations
+``P(x) - y*(Q(x) - 1) = y`` are looked for instead, solved with the weights that undo the linearization, and end with
+Gauss-Newton steps in the space of y.
 """
 
 import time
@@ -13,12 +14,18 @@ from rsrm.compose import snap
 from rsrm.expression import Expression
 from rsrm.problem import Problem
 from rsrm.quotient import quotient
-from rsrm.regression import description_length, eliminate
+from rsrm.regression import description_length, solve
+from rsrm.subsets import fit_subsets
 from rsrm.targets import Target, targets
 from rsrm.terms import Terms, monomials, presentable, subset, variable_generators
 
 MAX_ROWS = 800
 """Rows used by the linear algebra."""
+MOST_TERMS = 80
+"""Terms of numerator and denominator to choose from."""
+FOLLOWED = 2
+"""Sets of terms of every size that are polished."""
+YIELDED = 4
 
 
 def _polished(P: np.ndarray, Q: np.ndarray, c: np.ndarray, d: np.ndarray, y: np.ndarray, weights: np.ndarray, free):
@@ -44,53 +51,48 @@ def _polished(P: np.ndarray, Q: np.ndarray, c: np.ndarray, d: np.ndarray, y: np.
 
 
 @np.errstate(all="ignore")
-def _noisy_quotient(P: Terms, Q: Terms, anchor: int, target: Target, noise: float) -> tuple[float, Expression] | None:
-    """Return (description length, expression) of a quotient whose denominator holds the term `anchor` once.
+def _quotients(P: Terms, Q: Terms, anchor: int, target: Target, noise: float) -> Iterator[tuple[float, Expression]]:
+    """Yield (description length, expression) of quotients whose denominator holds the term `anchor` once.
 
-    The linearized equations are reweighted by 1/Q (Sanathanan & Koerner 1963), thinned by backward elimination, and the
-    survivors are polished on the residual of the quotient itself.
+    The linearized equations choose the terms; each choice is reweighted by 1/Q (Sanathanan & Koerner 1963) and polished
+    on the residual of the quotient itself.
     """
-    y, rows = target.values, len(target.values)
+    y, rows, n = target.values, len(target.values), len(P.factors)
     others = np.delete(np.arange(len(Q.factors)), anchor)
     joint = Terms(np.hstack([P.values, -Q.values[:, others] * y[:, None]]), P.factors + [Q.factors[t] for t in others],
                   P.generators)
     goal = Q.values[:, anchor] * y
-    bottom = Q.values[:, anchor]
-    fit = None
-    for _ in range(3):
-        weights = target.weights / np.maximum(np.abs(bottom), 1e-6 * np.abs(bottom).max())
-        fits = eliminate(joint, goal, weights, keep=1)
-        if not fits or len(fits[0].support) > 10:
-            return None
-        fit = fits[0]
-        d = np.zeros(len(Q.factors))
-        d[anchor] = 1.0
-        for t, v in zip(fit.support, fit.coefficients, strict=True):
-            if t >= len(P.factors):
-                d[others[t - len(P.factors)]] = v
-        bottom = Q.values @ d
-    over = [t for t in fit.support if t < len(P.factors)]
-    if not over or np.any(bottom * bottom[0] <= 0):
-        return None
-    c = np.array([v for t, v in zip(fit.support, fit.coefficients, strict=True) if t < len(P.factors)])
-    below = np.flatnonzero(d)
-    free = below != anchor
-    polished = _polished(P.values[:, over], Q.values[:, below], c, d[below], y, target.weights, free)
-    if polished is None:
-        return None
-    best, cost = polished, rows * np.log(polished[2])
-    snapped = [np.array([snap(v, 3.0 * noise) for v in part]) for part in polished[:2]]
-    r = (y - (P.values[:, over] @ snapped[0]) / (Q.values[:, below] @ snapped[1])) * target.weights
-    # Simple numbers are cheaper than fitted ones by about half a log n each.
-    if rows * np.log(float(r @ r)) < cost + 0.5 * np.log(rows) * len(fit.support):
-        best = (*snapped, float(r @ r))
-    top, bottom_c = np.zeros(len(P.factors)), np.zeros(len(Q.factors))
-    top[over], bottom_c[below] = best[0], best[1]
-    expression = quotient(P, Q, top, bottom_c)
-    expression = presentable(None if expression is None else target.lift(expression))
-    if expression is None:
-        return None
-    return description_length(best[2], rows, len(expression.constants), expression.complexity), expression
+    for fit in fit_subsets(joint, goal, _undone(Q.values[:, anchor], target.weights), FOLLOWED):
+        over, below = fit.support[fit.support < n], np.append(anchor, others[fit.support[fit.support >= n] - n])
+        c = fit.coefficients
+        for _ in range(2):
+            bottom = Q.values[:, below] @ np.append(1.0, c[fit.support >= n])
+            weights = _undone(bottom, target.weights)
+            c, _ = solve(joint.values[:, fit.support] * weights[:, None], goal * weights)
+        d = np.append(1.0, c[fit.support >= n])
+        bottom = Q.values[:, below] @ d
+        if not len(over) or not np.all(bottom * bottom[0] > 0):
+            continue
+        free = np.arange(len(below)) > 0
+        best = _polished(P.values[:, over], Q.values[:, below], c[fit.support < n], d, y, target.weights, free)
+        if best is None:
+            continue
+        snapped = [np.array([snap(v, 3.0 * noise) for v in part]) for part in best[:2]]
+        r = (y - (P.values[:, over] @ snapped[0]) / (Q.values[:, below] @ snapped[1])) * target.weights
+        # Simple numbers are cheaper than fitted ones by about half a log n each.
+        if rows * np.log(float(r @ r) / best[2]) < 0.5 * np.log(rows) * len(fit.support):
+            best = (*snapped, float(r @ r))
+        top, bottom = np.zeros(n), np.zeros(len(Q.factors))
+        top[over], bottom[below] = best[0], best[1]
+        expression = quotient(P, Q, top, bottom)
+        expression = presentable(None if expression is None else target.lift(expression))
+        if expression is not None:
+            yield description_length(best[2], rows, len(expression.constants), expression.complexity), expression
+
+
+def _undone(bottom: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weights of equations that were multiplied by a denominator."""
+    return weights / np.maximum(np.abs(bottom), 1e-6 * np.abs(bottom).max())
 
 
 def noisy_rational(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
@@ -114,14 +116,11 @@ def noisy_rational(problem: Problem, deadline: float, rng: np.random.Generator) 
     for target in list(targets(part))[:2]:
         for p, q in ((1, 1), (2, 1), (2, 2), (3, 1), (3, 2)):
             P, Q = monomials(generators, p, 90), monomials(generators, q, 40)
-            if len(P.factors) + len(Q.factors) > part.n_rows // 4:
+            if len(P.factors) + len(Q.factors) > MOST_TERMS:
                 break
-            for anchor in range(1 + len(generators) if q > 0 else 1):
+            for anchor in range(1 + len(generators)):
                 if time.perf_counter() > deadline:
                     break
-                result = _noisy_quotient(P, Q, anchor, target, part.noise)
-                if result is not None:
-                    found.append(result)
+                found += _quotients(P, Q, anchor, target, part.noise)
     found.sort(key=lambda item: item[0])
-    for _, expression in found[:3]:
-        yield expression
+    yield from list(dict.fromkeys(expression for _, expression in found))[:YIELDED]

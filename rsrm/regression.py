@@ -63,7 +63,8 @@ def solve(A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @np.errstate(all="ignore")
-def _scaled(terms: Terms, target: np.ndarray, weights: np.ndarray):
+def scaled(terms: Terms, target: np.ndarray, weights: np.ndarray):
+    """Return weighted columns of mean square one, their terms, their scales, the same for the target, and its scale."""
     A = terms.values * weights[:, None]
     scale = np.sqrt(np.mean(A * A, axis=0))
     good = np.flatnonzero(np.isfinite(scale) & (scale > 0))
@@ -104,7 +105,7 @@ def exact_fit(terms: Terms, target: np.ndarray, weights: np.ndarray) -> Fit | No
     Of dependent terms the earlier ones stay. The terms are ranked by what they contribute, and the shortest head of
     that ranking that is still exact is kept.
     """
-    A, good, scale, b, size = _scaled(terms, target, weights)
+    A, good, scale, b, size = scaled(terms, target, weights)
     rows = len(b)
     if rows < 2 or size == 0 or not np.isfinite(size):
         return None
@@ -155,7 +156,7 @@ def eliminate(terms: Terms, target: np.ndarray, weights: np.ndarray, keep: int =
     At each step the term goes whose removal raises the residual least (c_k**2 over the k-th diagonal of the inverse
     Gram matrix). A term counts its factors as nodes.
     """
-    A, good, scale, b, size = _scaled(terms, target, weights)
+    A, good, scale, b, size = scaled(terms, target, weights)
     rows = len(b)
     if rows < 4 or size == 0 or not np.isfinite(size):
         return []

@@ -5,7 +5,7 @@ Three ways of closing a problem, all linear algebra on the values of the terms:
 * ``projected``: ``y**p * M`` for many monomials M and several p against the span of a dictionary, by a matrix product;
 * ``small_sums``: all pairs (and, with a simple third term, triples) of a dictionary larger than the number of rows,
   through its Gram matrix;
-* ``noisy_sums``: backward elimination and description length.
+* ``noisy_sums``: the best of all small sets of terms, by description length.
 """
 
 import time
@@ -16,8 +16,9 @@ import numpy as np
 from rsrm.compose import product
 from rsrm.expression import Expression, variable
 from rsrm.problem import Problem
-from rsrm.regression import best_pairs, eliminate, exact_fit, independent, snap_fit
+from rsrm.regression import best_pairs, exact_fit, independent, snap_fit
 from rsrm.shapes import arguments
+from rsrm.subsets import fit_subsets
 from rsrm.targets import relative_weights, targets
 from rsrm.term_dictionary import FUNCTIONS, dictionary, laurent
 from rsrm.terms import Terms, compose_sum, presentable, subset
@@ -26,6 +27,8 @@ MAX_ROWS = 400
 """Rows used by the linear algebra."""
 NOISY_ROWS = 2400
 """Rows used under noise, which correlated terms need many of."""
+NOISY_TERMS = 100
+"""Columns of the dictionary that sets are chosen from under noise."""
 SPAN = 240
 """Columns of the dictionary that targets are projected on."""
 SMALL = 600
@@ -159,18 +162,16 @@ def small_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
 
 
 def noisy_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
-    """Yield sums of terms chosen by backward elimination and description length, for y and its transforms."""
+    """Yield the sums of few terms that describe y or a transform of it shortest."""
     if problem.noise == 0 or problem.n_rows < 12 or np.ptp(problem.y) == 0:
         return
     part = subset(problem, NOISY_ROWS, rng)
     for functions in ((), ("sin", "cos"), FUNCTIONS):
-        terms = dictionary(part, min(120, part.n_rows // 4), functions)
+        terms = dictionary(part, min(NOISY_TERMS, 2 * part.n_rows), functions)
         for target in targets(part):
             if time.perf_counter() > deadline:
                 return
-            for fit in eliminate(terms, target.values, target.weights, keep=2):
-                if len(fit.support) > 12:
-                    continue
+            for fit in fit_subsets(terms, target.values, target.weights):
                 candidate = _finish(part, terms, fit, target.values, target.weights)
                 candidate = None if candidate is None else target.lift(candidate)
                 if (candidate := presentable(candidate)) is not None:
