@@ -26,7 +26,9 @@ from rsrm.objective import Objective
 from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem
 from rsrm.skeleton_fit import skeletons
+from rsrm.subsets import fit_subsets
 from rsrm.subtree import subtrees
+from rsrm.terms import monomials, variable_generators
 
 EVALUATIONS = 30
 """Expressions scored by each agent; one would do."""
@@ -111,6 +113,7 @@ def _sums(problem):
     model = Model(few, 1, np.inf)
     refine(model, (Term(0, model.functions[:1]),), steps=1)
     model.with_multipliers.gains(np.empty((len(model.scanned), 0)), model.target[model.scanned])
+    fit_subsets(monomials(variable_generators(few), 3), few.y, np.ones(few.n_rows))
     empty = Planes(np.zeros((CHUNK, 2, 4)), np.zeros((CHUNK, 2)), np.zeros((CHUNK, 2), np.int64))
     list(best_pairs(empty, 1, np.inf))
 
