@@ -45,7 +45,8 @@ def factored(expression: Expression, tolerance: float) -> Iterator[Expression]:
     """Yield equal expressions with a coefficient written once for a sum: ``c*(f + r*g)`` for ``c*f + d*g``.
 
     Those are yielded whose r is a simple number within a relative `tolerance`, so that it may be recognized; simple
-    ratios already are one.
+    ratios already are one. So are products all of whose sums begin with a coefficient of one: ``(x + b/a)/(d/c - y)``
+    for ``(a*x + b)/(d - c*y)``, where ``a/c`` may be recognized.
     """
     with np.errstate(all="ignore"):
         for form in _factored(_read(expression), tolerance):
@@ -62,6 +63,9 @@ def _factored(node, tolerance: float):
             for form in _factored(a, tolerance):
                 yield build(node[1], [*node[2:i], form, *node[i + 1:]])
     elif kind == "prod":
+        monic = multiply([(_monic(base), n) for base, n in node[2]], node[1])
+        if monic != node:
+            yield monic
         for i, (base, n) in enumerate(node[2]):
             for form in _factored(base, tolerance):
                 yield multiply([*node[2][:i], (form, n), *node[2][i + 1:]], node[1])
@@ -72,6 +76,14 @@ def _factored(node, tolerance: float):
         for i, (term, c) in enumerate(parts):
             for form in _factored(term, tolerance):
                 yield add_up([*parts[:i], (form, c), *parts[i + 1:]])
+
+
+def _monic(node):
+    """Return a sum as a coefficient times a sum of a positive number and a term with factor 1 or -1; others as is."""
+    if node[0] != "sum" or node[1] == 0.0:
+        return node
+    unit = copysign(node[2][0][1], node[1])
+    return ("prod", unit, ((("sum", node[1] / unit, tuple((term, c / unit) for term, c in node[2])), 1),))
 
 
 def _almost_simple(ratio: float, tolerance: float) -> bool:

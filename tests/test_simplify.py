@@ -195,3 +195,25 @@ def test_coefficients_of_a_nearly_simple_ratio_are_written_once(text, wanted):
     for e in found:
         np.testing.assert_allclose(values(e, rows)[0], values(parse(text, library), rows)[0], rtol=1e-12)
     assert {tuple(sorted(round(abs(float(c)), 3) for c in e.constants)) for e in found} == wanted
+
+
+@pytest.mark.parametrize(("text", "wanted", "fewer"), [
+    ("x0*(0.0029*x1 + 1)/(1 - 0.003*x2)", (0.967, 344.828, 333.333), 2),
+    ("2.51*x0/(0.37*x1 - 1.51)", (6.784, 4.081), 2),
+    ("x0*(-0.37*x1 - 1.51)", (0.37, 4.081), 0),
+    ("x1*(x0 + 3.3)", None, 0),  # as it should be
+    ("x1*exp(0.37*x0 + 1.2)", None, 0),  # no factor that is a sum
+    ("0.37*x0 + 1.2", None, 0),
+])
+def test_sums_of_a_product_begin_with_a_coefficient_of_one(text, wanted, fewer):
+    library = Library(3)
+    given = parse(text, library)
+    found = list(factored(given, 1e-6))
+    rows = np.random.default_rng(0).uniform(0.5, 2.0, (30, 3))
+    for e in found:
+        np.testing.assert_allclose(values(e, rows)[0], values(given, rows)[0], rtol=1e-12)
+    if wanted is None:
+        assert found == []
+    else:
+        assert [sorted(round(abs(float(c)), 3) for c in e.constants) for e in found] == [sorted(wanted)]
+        assert found[0].complexity == given.complexity - fewer
