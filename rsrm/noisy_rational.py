@@ -68,7 +68,9 @@ def _quotients(P: Terms, Q: Terms, anchor: int, target: Target, noise: float) ->
         for _ in range(2):
             bottom = Q.values[:, below] @ np.append(1.0, c[fit.support >= n])
             weights = _undone(bottom, target.weights)
-            c, _ = solve(joint.values[:, fit.support] * weights[:, None], goal * weights)
+            A = joint.values[:, fit.support] * weights[:, None]
+            size = np.linalg.norm(A, axis=0)
+            c = solve(A / size, goal * weights)[0] / size
         d = np.append(1.0, c[fit.support >= n])
         bottom = Q.values[:, below] @ d
         if not len(over) or not np.all(bottom * bottom[0] > 0):
