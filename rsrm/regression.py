@@ -21,6 +21,8 @@ MAX_TERMS = 24
 """A fit with more terms is an approximation, not a law."""
 ROUNDINGS = 10.0
 """Rounding errors of the largest term that a sum may be off."""
+HEIGHT = 128
+"""Rows of a Gram matrix that are looked at together: all of them at once would take a hundred MB."""
 SPARE_ROWS = 3
 """Rows that a fit must have beyond its terms."""
 
@@ -227,15 +229,22 @@ def snap_fit(terms: Terms, fit: Fit, target: np.ndarray, weights: np.ndarray, to
 def best_pairs(P: np.ndarray, target: np.ndarray, keep: int) -> tuple[list[tuple[int, int]], np.ndarray]:
     """Return the pairs of columns that explain the target best, and the share of its square that each explains.
 
-    Columns of P and the target are normalized; all pairs are compared through the Gram matrix.
+    Columns of P and the target are normalized; all pairs are compared through the Gram matrix, a block of rows of it
+    at a time.
     """
-    gram = P.T @ P
     b = P.T @ target
-    with np.errstate(all="ignore"):
-        gain = (b[:, None] ** 2 + b[None, :] ** 2 - 2.0 * gram * b[:, None] * b[None, :]) / (1.0 - gram * gram)
-    gain[(np.abs(gram) > 1.0 - 1e-6) | ~np.isfinite(gain)] = -1.0
-    gain[np.tril_indices(len(b))] = -1.0
-    flat = np.argpartition(-gain, min(keep, gain.size - 1), axis=None)[:keep]
-    order = flat[np.argsort(-gain.ravel()[flat])]
-    order = order[gain.ravel()[order] > 0]
-    return [(int(k) // len(b), int(k) % len(b)) for k in order], gain.ravel()[order]
+    best = []
+    for lo in range(0, len(b), HEIGHT):
+        first, second = b[lo:lo + HEIGHT, None], b[lo:]
+        gram = P[:, lo:lo + HEIGHT].T @ P[:, lo:]
+        with np.errstate(all="ignore"):
+            gain = (first**2 + second**2 - 2.0 * gram * first * second) / (1.0 - gram * gram)
+        gain[(np.abs(gram) > 1.0 - 1e-6) | ~np.isfinite(gain)] = -1.0
+        gain[np.tril_indices(len(first), 0, len(second))] = -1.0
+        gains = gain.ravel()
+        top = np.argpartition(-gains, min(keep, gains.size - 1))[:keep]
+        for k in top[gains[top] > 0.0]:
+            i, j = divmod(int(k), len(second))
+            best.append((float(gains[k]), lo + i, lo + j))
+    best = sorted(best, key=lambda item: -item[0])[:keep]
+    return [(i, j) for _, i, j in best], np.array([gain for gain, _, _ in best])

@@ -1,6 +1,7 @@
 """Sparse sums, projections on a dictionary and products of factors, against laws whose form is known beforehand."""
 
 import time
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from rsrm.factors import factors, more_factors
 from rsrm.library import Library
 from rsrm.noisy_rational import noisy_rational
 from rsrm.problem import Problem
-from rsrm.regression import best_pairs, eliminate, exact_fit
+from rsrm.regression import HEIGHT, best_pairs, eliminate, exact_fit
 from rsrm.sparse import noisy_sums, projected, small_sums
 from rsrm.targets import relative_weights
 from rsrm.terms import Terms, compose_sum, monomials, presentable, subset, variable_generators
@@ -147,15 +148,17 @@ def test_exact_fit_refuses_noise():
     assert exact_fit(monomials(variable_generators(given), 3), given.y, np.ones(50)) is None
 
 
-def test_best_pairs_agrees_with_least_squares():
+@pytest.mark.parametrize("n", [2, 12, HEIGHT, 2 * HEIGHT + 5])
+def test_best_pairs_agrees_with_least_squares(n):
     rng = np.random.default_rng(0)
-    P = rng.normal(size=(30, 12))
+    P = rng.normal(size=(30, n))
     P /= np.linalg.norm(P, axis=0)
     target = rng.normal(size=30)
     target /= np.linalg.norm(target)
     pairs, gains = best_pairs(P, target, 3)
-    every = {(i, j): 1 - np.linalg.lstsq(P[:, [i, j]], target, rcond=None)[1][0]
-             for i in range(12) for j in range(i + 1, 12)}
+    Q, _ = np.linalg.qr(np.array([P[:, [i, j]] for i in range(n) for j in range(i + 1, n)]))
+    shares = ((np.swapaxes(Q, 1, 2) @ target) ** 2).sum(axis=1)
+    every = dict(zip(combinations(range(n), 2), shares, strict=True))
     wanted = sorted(every, key=every.get, reverse=True)[:3]
     assert pairs == wanted
     np.testing.assert_allclose(gains, [every[p] for p in wanted], rtol=1e-10)
