@@ -18,9 +18,7 @@ import numpy as np
 
 from rsrm import compose
 from rsrm.bank import Bank, variable_powers
-from rsrm.closing import (
-    MONOMIAL_OUTER, Match, Target, close_linear, close_product, column, product_expression, targets,
-)
+from rsrm.closing import MONOMIAL_OUTER, Match, Target, close_linear, close_product, column, product_expression
 from rsrm.dictionary import sums_of_products
 from rsrm.expression import Expression, variable
 from rsrm.matching import match_pairs, match_products, orthonormal, residual_direction, scan_single
@@ -254,24 +252,3 @@ def bank_candidates(problem: Problem, deadline: float, rng: np.random.Generator,
             for stage in (nested, sums_of_products, power_matches):
                 for match in stage(problem, deadline, rng):
                     yield match.expression
-
-
-def explained(problem: Problem, expressions) -> np.ndarray:
-    """Return the largest fraction of variance that ``a f + b`` explains of y or of an inverse of y, for each.
-
-    Fragments are scored by this before they are promoted: what is frequent need not explain anything.
-    """
-    wanted = targets(problem)
-    scores = np.zeros(len(expressions))
-    for n, e in enumerate(expressions):
-        f = column(e, problem.X)
-        if f is None:
-            continue
-        for t in wanted:
-            w = t.weights * t.weights
-            a = f - np.average(f, weights=w)
-            b = t.values - np.average(t.values, weights=w)
-            norm = np.sum(w * a * a) * np.sum(w * b * b)
-            if norm > 1e-24 * np.sum(w * f * f) * np.sum(w * t.values**2):
-                scores[n] = max(scores[n], float(np.sum(w * a * b)**2 / norm))
-    return scores

@@ -117,13 +117,6 @@ class HallOfFame:
             scores = np.where(errors <= 1.5 * errors.min(), scores, -np.inf)
         return front[int(np.argmax(scores))]
 
-    def merge(self, other: "HallOfFame") -> int:
-        """Add every row of `other` (over the same variables); return how many were kept."""
-        kept = 0
-        for n in np.flatnonzero(np.isfinite(other.errors)):
-            kept += self.add(other.get(int(n)), float(other.errors[n]))
-        return kept
-
     def __len__(self) -> int:
         return int(np.isfinite(self.errors).sum())
 

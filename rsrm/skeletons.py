@@ -14,7 +14,6 @@ from rsrm.library import Library
 
 RATE, FREQUENCY, PHASE, OFFSET, POWER = range(5)
 """Kinds of constants: where a fit looks for them, for columns and values of the order of one."""
-TIERS = 3
 MOST = (600, 6_000, 30_000)
 """Most skeletons of each tier."""
 SURPLUS = 1.5

@@ -44,16 +44,6 @@ def test_it_keeps_the_minimum_of_each_complexity(entries):
     assert copy == hall
 
 
-def test_merge_takes_the_better_of_each():
-    a, b = HallOfFame(LIBRARY, 9), HallOfFame(LIBRARY, 9)
-    a.add(tower(0), 1.0)
-    a.add(tower(1), 0.5)
-    b.add(tower(1, 7), 0.1)
-    b.add(tower(2), 0.3)
-    assert a.merge(b) == 2
-    assert a.get(3) == tower(1, 7) and a.get(1) == tower(0) and a.get(5) == tower(2)
-
-
 def test_not_finite_errors_are_refused():
     hall = HallOfFame(LIBRARY, 9)
     assert not hall.add(tower(0), np.nan) and not hall.add(tower(0), np.inf)
