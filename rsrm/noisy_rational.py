@@ -120,7 +120,7 @@ def noisy_rational(problem: Problem, deadline: float, rng: np.random.Generator) 
             P, Q = monomials(generators, p, 90), monomials(generators, q, 40)
             if len(P.factors) + len(Q.factors) > MOST_TERMS:
                 break
-            for anchor in range(1 + len(generators)):
+            for anchor in range(len(Q.factors)):
                 if time.perf_counter() > deadline:
                     break
                 found += _quotients(P, Q, anchor, target, part.noise)

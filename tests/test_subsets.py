@@ -133,3 +133,13 @@ def test_a_law_whose_terms_elimination_confuses_is_among_the_quotients():
             at = [f.subs(dict(zip(x, point, strict=True))) for point in ((500.0, 0.0, 0.0), (500.0, 200.0, -200.0))]
             errors.append(max(abs(float(at[0]) / 500.0 - 1.0), abs(float(at[1]) / 500.0 - 1.0)))
     assert min(errors) < 0.02  # 200 is far outside of the rows
+
+
+def test_a_denominator_may_hold_no_term_of_low_degree():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 5.0, (4, 200))
+    y = X[0] * X[1] * X[3] / (X[1] * X[3] + X[2] * X[2])
+    given = Problem(X, y + 0.01 * np.std(y) * rng.normal(size=200), Library(4), noise=0.01)
+    wanted = {"x0*x1*x3/(x1*x3 + x2**2)", "x0*x1*x3/(x2**2 + x1*x3)"}
+    found = {str(to_sympy(e)) for e in noisy_rational(given, time.perf_counter() + 20.0, rng)}
+    assert wanted & found
