@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rsrm.export import to_sympy
+from rsrm.evaluate import values
 from rsrm.library import Library
 from rsrm.noisy_rational import noisy_rational
 from rsrm.problem import Problem
@@ -125,14 +125,9 @@ def test_a_law_whose_terms_elimination_confuses_is_among_the_quotients():
     given = Problem(X, noisy, Library(3), noise=0.01)
     found = list(noisy_rational(given, time.perf_counter() + 20.0, rng))
     assert len(found) == len(set(found))
-    errors = []
-    for expression in found:
-        f = to_sympy(expression)
-        x = sorted(f.free_symbols, key=str)
-        if len(x) == 3:
-            at = [f.subs(dict(zip(x, point, strict=True))) for point in ((500.0, 0.0, 0.0), (500.0, 200.0, -200.0))]
-            errors.append(max(abs(float(at[0]) / 500.0 - 1.0), abs(float(at[1]) / 500.0 - 1.0)))
-    assert min(errors) < 0.02  # 200 is far outside of the rows
+    far = np.array([rng.uniform(10.0, 1e4, 100), rng.uniform(-200.0, 200.0, 100), rng.uniform(-200.0, 200.0, 100)])
+    law = far[0] * (far[1] + 343.0) / (343.0 - far[2])
+    assert min(np.abs(values(e, far.T)[0] / law - 1.0).max() for e in found) < 0.05
 
 
 def test_a_denominator_may_hold_no_term_of_low_degree():
@@ -140,6 +135,7 @@ def test_a_denominator_may_hold_no_term_of_low_degree():
     X = rng.uniform(0.5, 5.0, (4, 200))
     y = X[0] * X[1] * X[3] / (X[1] * X[3] + X[2] * X[2])
     given = Problem(X, y + 0.01 * np.std(y) * rng.normal(size=200), Library(4), noise=0.01)
-    wanted = {"x0*x1*x3/(x1*x3 + x2**2)", "x0*x1*x3/(x2**2 + x1*x3)"}
-    found = {str(to_sympy(e)) for e in noisy_rational(given, time.perf_counter() + 20.0, rng)}
-    assert wanted & found
+    found = [e for e in noisy_rational(given, time.perf_counter() + 20.0, rng) if e.complexity <= 15]
+    far = rng.uniform(0.1, 50.0, (4, 100))
+    law = far[0] * far[1] * far[3] / (far[1] * far[3] + far[2] * far[2])
+    assert min(np.abs(values(e, far.T)[0] / law - 1.0).max() for e in found) < 0.02
