@@ -7,25 +7,33 @@ Gauss-Newton steps in the space of y.
 
 import time
 from collections.abc import Iterator
+from math import comb
+from typing import NamedTuple
 
 import numpy as np
 
-from rsrm.compose import snap
+from rsrm.compose import outer, snap
 from rsrm.expression import Expression
 from rsrm.problem import Problem
 from rsrm.quotient import quotient
-from rsrm.regression import description_length, solve
-from rsrm.subsets import fit_subsets
+from rsrm.regression import description_length
+from rsrm.subsets import fit_subsets, normal_solution
 from rsrm.targets import Target, targets
-from rsrm.terms import Terms, monomials, presentable, subset, variable_generators
+from rsrm.terms import Generator, Terms, monomials, presentable, subset, variable_generators
 
 MAX_ROWS = 800
 """Rows used by the linear algebra."""
+DEGREES = ((1, 1), (2, 1), (2, 2), (3, 1), (3, 2))
+"""Of numerator and denominator."""
+WAVES = ("cos", "sin")
+WIDE, MOST_BESIDE_WAVES = 0.5, 4
+"""Least range of an argument of a wave; most variables of a law that holds one."""
 MOST_TERMS = 80
 """Terms of numerator and denominator to choose from."""
 FOLLOWED = 2
 """Sets of terms of every size that are polished."""
-YIELDED = 4
+WRITTEN, YIELDED = 16, 4
+"""Quotients that are written down, and the shortest of them."""
 
 
 def _polished(P: np.ndarray, Q: np.ndarray, c: np.ndarray, d: np.ndarray, y: np.ndarray, weights: np.ndarray, free):
@@ -50,9 +58,30 @@ def _polished(P: np.ndarray, Q: np.ndarray, c: np.ndarray, d: np.ndarray, y: np.
     return best
 
 
+class _Quotient(NamedTuple):
+    """A fitted quotient ``P @ top / Q @ bottom``, and about how long its description is."""
+
+    length: float
+    P: Terms
+    Q: Terms
+    top: np.ndarray
+    bottom: np.ndarray
+    target: Target
+    rss: float
+
+    def written(self) -> tuple[float, Expression] | None:
+        """Return (description length, expression), or None where it cannot be written."""
+        expression = quotient(self.P, self.Q, self.top, self.bottom)
+        expression = presentable(None if expression is None else self.target.lift(expression))
+        if expression is None:
+            return None
+        rows = len(self.target.values)
+        return description_length(self.rss, rows, len(expression.constants), expression.complexity), expression
+
+
 @np.errstate(all="ignore")
-def _quotients(P: Terms, Q: Terms, anchor: int, target: Target, noise: float) -> Iterator[tuple[float, Expression]]:
-    """Yield (description length, expression) of quotients whose denominator holds the term `anchor` once.
+def _quotients(P: Terms, Q: Terms, anchor: int, target: Target, noise: float) -> Iterator[_Quotient]:
+    """Yield quotients whose denominator holds the term `anchor` once.
 
     The linearized equations choose the terms; each choice is reweighted by 1/Q (Sanathanan & Koerner 1963) and polished
     on the residual of the quotient itself.
@@ -69,8 +98,9 @@ def _quotients(P: Terms, Q: Terms, anchor: int, target: Target, noise: float) ->
             bottom = Q.values[:, below] @ np.append(1.0, c[fit.support >= n])
             weights = _undone(bottom, target.weights)
             A = joint.values[:, fit.support] * weights[:, None]
-            size = np.linalg.norm(A, axis=0)
-            c = solve(A / size, goal * weights)[0] / size
+            size = np.sqrt(np.sum(A * A, axis=0))
+            A /= size
+            c = normal_solution(A.T @ A, A.T @ (goal * weights)) / size
         d = np.append(1.0, c[fit.support >= n])
         bottom = Q.values[:, below] @ d
         if not len(over) or not np.all(bottom * bottom[0] > 0):
@@ -86,10 +116,10 @@ def _quotients(P: Terms, Q: Terms, anchor: int, target: Target, noise: float) ->
             best = (*snapped, float(r @ r))
         top, bottom = np.zeros(n), np.zeros(len(Q.factors))
         top[over], bottom[below] = best[0], best[1]
-        expression = quotient(P, Q, top, bottom)
-        expression = presentable(None if expression is None else target.lift(expression))
-        if expression is not None:
-            yield description_length(best[2], rows, len(expression.constants), expression.complexity), expression
+        numbers = sum(abs(v) != 1.0 for part in best[:2] for v in part)
+        factors = [P.factors[t] for t in over] + [Q.factors[t] for t in below]
+        nodes = sum(2.0 + sum(abs(a) for _, a in f) for f in factors)
+        yield _Quotient(description_length(best[2], rows, numbers, nodes), P, Q, top, bottom, target, best[2])
 
 
 def _undone(bottom: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -111,18 +141,35 @@ def noisy_rational(problem: Problem, deadline: float, rng: np.random.Generator) 
     if problem.noise == 0 or problem.n_rows < 20 or np.ptp(problem.y) == 0:
         return
     part = subset(problem, MAX_ROWS, rng)
-    generators = variable_generators(part)
-    if not generators:
-        return
-    found = []
-    for target in list(targets(part))[:2]:
-        for p, q in ((1, 1), (2, 1), (2, 2), (3, 1), (3, 2)):
-            P, Q = monomials(generators, p, 90), monomials(generators, q, 40)
-            if len(P.factors) + len(Q.factors) > MOST_TERMS:
-                break
+    found: list[_Quotient] = []
+    for target, generators in _tried(part):
+        n = len(generators)
+        for p, q in DEGREES:
+            if comb(n + p, p) + comb(n + q, q) > MOST_TERMS:
+                continue
+            P, Q = monomials(generators, p), monomials(generators, q)
             for anchor in range(len(Q.factors)):
                 if time.perf_counter() > deadline:
                     break
                 found += _quotients(P, Q, anchor, target, part.noise)
-    found.sort(key=lambda item: item[0])
-    yield from list(dict.fromkeys(expression for _, expression in found))[:YIELDED]
+    found.sort(key=lambda f: f.length)
+    different = list({round(f.length, 6): f for f in found}.values())  # one quotient may come by several anchors
+    written = [pair for f in different[:WRITTEN] if (pair := f.written()) is not None]
+    written.sort(key=lambda pair: pair[0])
+    yield from list(dict.fromkeys(expression for _, expression in written))[:YIELDED]
+
+
+def _tried(problem: Problem) -> Iterator[tuple[Target, list[Generator]]]:
+    """Yield targets and what the polynomials are made of: the variables, and one of them inside a wave."""
+    plain = variable_generators(problem)
+    chosen = list(targets(problem))[:2]
+    for target in chosen if plain else ():
+        yield target, plain
+    if len(plain) > MOST_BESIDE_WAVES:
+        return
+    for i, g in enumerate(plain):
+        for name in WAVES:
+            wave = outer(name, g.expression)
+            if wave is not None and np.ptp(g.values) > WIDE:
+                values = np.cos(g.values) if name == "cos" else np.sin(g.values)
+                yield chosen[0], [*plain[:i], Generator(values, wave), *plain[i + 1:]]

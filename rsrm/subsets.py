@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm._jit import njit, njit_leaf
-from rsrm.regression import SPARE_ROWS, Fit, scaled, solve
+from rsrm.regression import SPARE_ROWS, Fit, scaled
 from rsrm.terms import Terms
 
 INDEPENDENT = 1e-7
@@ -167,7 +167,7 @@ def extended(columns: Columns, length: float, chosen: np.ndarray) -> np.ndarray:
         left = np.diag(columns.G) - np.sum(shares * columns.G[chosen], axis=0)
         gain = np.where(left > INDEPENDENT, c * c / np.maximum(left, INDEPENDENT), 0.0)
         gain[chosen] = 0.0
-        square = columns.square - columns.b[chosen] @ np.linalg.lstsq(own, columns.b[chosen], rcond=1e-12)[0]
+        square = columns.square - columns.b[chosen] @ normal_solution(own, columns.b[chosen])
         k = int(np.argmin(0.5 * columns.rows * np.log(np.maximum(square - gain, 1e-20 * columns.square))
                           + columns.nodes))
         more = np.append(chosen, k)
@@ -200,6 +200,12 @@ def fit_subsets(terms: Terms, target: np.ndarray, weights: np.ndarray, keep: int
     for length, chosen in best_subsets(columns, keep):
         if len(chosen) == LARGEST:
             chosen = extended(columns, length, chosen)
-        c, r = solve(A[:, chosen], b)
+        c = normal_solution(columns.G[np.ix_(chosen, chosen)], columns.b[chosen])
+        r = b - A[:, chosen] @ c
         fits.append(Fit(good[chosen], c * size / scale[chosen], float(np.sqrt(np.mean(r * r)))))
     return fits
+
+
+def normal_solution(G: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the coefficients of least squares from the products of columns: what noise leaves of digits is enough."""
+    return np.linalg.lstsq(G, b, rcond=1e-12)[0] if np.isfinite(G).all() and np.isfinite(b).all() else np.zeros(len(b))

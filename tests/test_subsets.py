@@ -139,3 +139,17 @@ def test_a_denominator_may_hold_no_term_of_low_degree():
     far = rng.uniform(0.1, 50.0, (4, 100))
     law = far[0] * far[1] * far[3] / (far[1] * far[3] + far[2] * far[2])
     assert min(np.abs(values(e, far.T)[0] / law - 1.0).max() for e in found) < 0.02
+
+
+def test_a_variable_may_stand_within_a_wave():
+    rng = np.random.default_rng(0)
+
+    def orbit(a, e, angle):
+        return a * (1.0 - e * e) / (1.0 + e * np.cos(angle))
+
+    X = np.array([rng.uniform(1.0, 5.0, 200), rng.uniform(0.05, 0.7, 200), rng.uniform(0.0, 6.28, 200)])
+    y = orbit(*X)
+    given = Problem(X, y + 0.01 * np.std(y) * rng.normal(size=200), Library(3), noise=0.01)
+    found = [e for e in noisy_rational(given, time.perf_counter() + 20.0, rng) if e.complexity <= 20]
+    far = np.array([rng.uniform(10.0, 50.0, 100), rng.uniform(0.7, 0.9, 100), rng.uniform(10.0, 20.0, 100)])
+    assert min(np.abs(values(e, far.T)[0] / orbit(*far) - 1.0).max() for e in found) < 0.05
