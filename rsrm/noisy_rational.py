@@ -18,13 +18,15 @@ from rsrm.problem import Problem
 from rsrm.quotient import quotient
 from rsrm.regression import description_length
 from rsrm.subsets import fit_subsets, normal_solution
-from rsrm.targets import Target, targets
+from rsrm.targets import Target, transformed
 from rsrm.terms import Generator, Terms, monomials, presentable, subset, variable_generators
 
 MAX_ROWS = 800
 """Rows used by the linear algebra."""
 DEGREES = ((1, 1), (2, 1), (2, 2), (3, 1), (3, 2))
 """Of numerator and denominator."""
+OUTER = ("identity", "sqrt", "exp")
+"""Outer functions of quotients."""
 WAVES = ("cos", "sin")
 WIDE, MOST_BESIDE_WAVES = 0.5, 4
 """Least range of an argument of a wave; most variables of a law that holds one."""
@@ -162,7 +164,8 @@ def noisy_rational(problem: Problem, deadline: float, rng: np.random.Generator) 
 def _tried(problem: Problem) -> Iterator[tuple[Target, list[Generator]]]:
     """Yield targets and what the polynomials are made of: the variables, and one of them inside a wave."""
     plain = variable_generators(problem)
-    chosen = list(targets(problem))[:2]
+    usable = [name for name in OUTER if name != "exp" or name in problem.library.operators]
+    chosen = [target for name in usable if (target := transformed(problem, name)) is not None]
     for target in chosen if plain else ():
         yield target, plain
     if len(plain) > MOST_BESIDE_WAVES:

@@ -153,3 +153,17 @@ def test_a_variable_may_stand_within_a_wave():
     found = [e for e in noisy_rational(given, time.perf_counter() + 20.0, rng) if e.complexity <= 20]
     far = np.array([rng.uniform(10.0, 50.0, 100), rng.uniform(0.7, 0.9, 100), rng.uniform(10.0, 20.0, 100)])
     assert min(np.abs(values(e, far.T)[0] / orbit(*far) - 1.0).max() for e in found) < 0.05
+
+
+def test_a_quotient_may_stand_within_an_exponential():
+    rng = np.random.default_rng(0)
+
+    def saturation(t):  # Tetens
+        return 0.61078 * np.exp(17.27 * t / (t + 237.3))
+
+    t = rng.uniform(0.0, 50.0, 100)
+    y = saturation(t)
+    given = Problem(t[None], y + 0.003 * np.std(y) * rng.normal(size=100), Library(1), noise=0.003)
+    found = [e for e in noisy_rational(given, time.perf_counter() + 20.0, rng) if e.complexity <= 12]
+    far = rng.uniform(-10.0, 80.0, 100)
+    assert min(np.abs(values(e, far[:, None])[0] / saturation(far) - 1.0).max() for e in found) < 0.1
