@@ -27,8 +27,8 @@ MAX_ROWS = 400
 """Rows used by the linear algebra."""
 NOISY_ROWS = 2400
 """Rows used under noise, which correlated terms need many of."""
-NOISY_TERMS = 100
-"""Columns of the dictionary that sets are chosen from under noise."""
+NOISY_TERMS, NOISY_TERMS_INSIDE = 100, 60
+"""Columns of the dictionary that sets are chosen from under noise, and for a sum within a function."""
 SPAN = 240
 """Columns of the dictionary that targets are projected on."""
 SMALL = 600
@@ -168,10 +168,11 @@ def noisy_sums(problem: Problem, deadline: float, rng: np.random.Generator) -> I
     part = subset(problem, NOISY_ROWS, rng)
     for functions in ((), ("sin", "cos"), FUNCTIONS):
         terms = dictionary(part, min(NOISY_TERMS, 2 * part.n_rows), functions)
-        for target in targets(part):
+        simple = terms.take(np.arange(min(len(terms.factors), NOISY_TERMS_INSIDE)))
+        for n, target in enumerate(targets(part)):
             if time.perf_counter() > deadline:
                 return
-            for fit in fit_subsets(terms, target.values, target.weights):
+            for fit in fit_subsets(terms if n == 0 else simple, target.values, target.weights):
                 candidate = _finish(part, terms, fit, target.values, target.weights)
                 candidate = None if candidate is None else target.lift(candidate)
                 if (candidate := presentable(candidate)) is not None:
