@@ -2,7 +2,7 @@
 
 Null vectors are useless under noise. The best small sets of terms of the linearized equations
 ``P(x) - y*(Q(x) - 1) = y`` are looked for instead, solved with the weights that undo the linearization, and end with
-Gauss-Newton steps in the space of y.
+Gauss-Newton steps in the space of y. One variable may stand within a wave, and the quotient within a root or exp.
 """
 
 import time

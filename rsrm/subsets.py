@@ -88,9 +88,6 @@ def walk(G, b, square, factors, largest, scores, members):
                 _keep(two * price, i, j, 0, 0, 2, scores, members)
             if largest == 2:
                 continue
-            if largest == 3:
-                _third(G1, b1, i, j, two, price, factors, scores, members)
-                continue
             _project(G1, b1, j, n, G2, b2)
             for k in range(j + 1, n):
                 if G2[k, k] < INDEPENDENT:
@@ -99,6 +96,8 @@ def walk(G, b, square, factors, largest, scores, members):
                 paid = price * factors[k]
                 if three * paid < scores[3, last]:
                     _keep(three * paid, i, j, k, 0, 3, scores, members)
+                if largest == 3:
+                    continue
                 scale = 1.0 / G2[k, k]
                 bound = scores[4, last] / paid
                 for m in range(k + 1, n):
@@ -107,20 +106,6 @@ def walk(G, b, square, factors, largest, scores, members):
                     if (three - bound / factors[m]) * own < c * c and own > INDEPENDENT:
                         _keep((three - c * c / own) * paid * factors[m], i, j, k, m, 4, scores, members)
                         bound = scores[4, last] / paid
-
-
-@njit_leaf
-def _third(G1, b1, i, j, two, price, factors, scores, members):
-    """Look at all sets of three that begin with i and j."""
-    last = scores.shape[1] - 1
-    scale = 1.0 / G1[j, j]
-    for k in range(j + 1, b1.shape[0]):
-        share = G1[j, k] * scale
-        own, c = G1[k, k] - share * G1[j, k], b1[k] - share * b1[j]
-        if own > INDEPENDENT:
-            three = (two - c * c / own) * price * factors[k]
-            if three < scores[3, last]:
-                _keep(three, i, j, k, 0, 3, scores, members)
 
 
 class Columns(NamedTuple):

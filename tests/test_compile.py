@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llvmlite import binding
 from numba.core import event
 
 from rsrm import RSRM, _cache
@@ -125,3 +126,14 @@ def test_compilation_is_shown_and_reported_apart(tmp_path):
     assert compile_time > 3.0 and fit_time < 3.0 and compile_time + fit_time < whole
     assert again == 0.0
     assert run.stderr.count("rsrm: compiling (once per machine): ") == 1 and run.stderr.count("\n") == 1
+
+
+def test_the_cache_keeps_the_names_of_functions_and_not_their_code():
+    text = """
+    declare double @cos(double)
+    define double @"_ZN4f.1B"(double %x) { %y = call double @cos(double %x) ret double %y }
+    define i32 @g(i32 %a) { %b = add i32 %a, 1 ret i32 %b }
+    """
+    module = binding.parse_bitcode(_cache.names_only(binding.parse_assembly(text).as_bitcode()))
+    assert {f.name for f in module.functions if not f.is_declaration} == {"_ZN4f.1B", "g"}
+    assert "add" not in str(module) and "cos" not in str(module)
