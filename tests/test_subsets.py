@@ -117,7 +117,7 @@ def test_weights_decide_which_rows_count():
     assert fit.coefficients[0] == pytest.approx(3.0, abs=0.02)
 
 
-def test_a_law_whose_terms_elimination_confuses_is_among_the_quotients():
+def test_a_law_with_numbers_above_and_below_is_found_far_beyond_its_rows():
     rng = np.random.default_rng(0)
     X = np.array([rng.uniform(100.0, 1000.0, 200), rng.uniform(-30.0, 30.0, 200), rng.uniform(-30.0, 30.0, 200)])
     y = X[0] * (X[1] + 343.0) / (343.0 - X[2])  # both sources of a sound move
