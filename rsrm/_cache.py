@@ -91,11 +91,20 @@ def is_complete() -> bool:
     return True
 
 
+def is_kept() -> bool:
+    """Return whether compiled code can be kept for other processes."""
+    try:
+        directory().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory(), os.W_OK)
+
+
 def set_complete() -> None:
     """Note that all kernels of a search are compiled."""
     try:
-        directory().mkdir(parents=True, exist_ok=True)
-        (directory() / COMPLETE).touch()
+        if is_kept():
+            (directory() / COMPLETE).touch()
     except OSError:  # nothing can be kept; the next process compiles again
         pass
 

@@ -1,12 +1,21 @@
-"""Compilation of all kernels of a search before its clock starts, once per machine and state of the sources."""
+"""Compilation of all kernels of a search before its clock starts, once per machine and state of the sources.
 
+On two cores or more a second process compiles a part of them; what it has kept is then loaded here.
+"""
+
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+from joblib import cpu_count
 from numba.core import config, event
 
-from rsrm._cache import is_complete, set_complete
+from rsrm._cache import is_complete, is_kept, set_complete
 from rsrm._collector import young_only
 from rsrm.agents.island import Island
 from rsrm.agents.mcts import clear, new_tree
@@ -67,17 +76,46 @@ def compile_kernels() -> float:
     began = time.perf_counter()
     notice = _Notice()
     problem = _small_problem()
-    with young_only(), event.install_listener("numba:compile", notice):
-        for notice.step, step in (("evaluator", _evaluator), ("constants", _constants),
-                                  ("skeletons", _skeletons), ("sums", _sums), ("bank", _bank),
-                                  ("matching", _matching), ("genetic refinement", _genetic),
-                                  ("tree search", _tree)):
+    with _second_process() as second, young_only(), event.install_listener("numba:compile", notice):
+        for n, (notice.step, step) in enumerate(STEPS):
+            if n == ALONE and second is not None:
+                if second.poll() is None:
+                    notice.on_start(None)
+                second.wait()  # if it failed, the rest is compiled here
             step(problem)
     set_complete()
     seconds = time.perf_counter() - began
     if notice.said:
         notice.write(f": {seconds:.0f} s\n")
     return seconds
+
+
+@contextmanager
+def _second_process() -> Iterator[subprocess.Popen | None]:
+    """Start the process that compiles the last steps; None where there is one core only, or nothing can be kept."""
+    process = None
+    interpreter = "python" in Path(sys.executable or "").name.lower()  # and no program that Python is built into
+    if cpu_count() > 1 and interpreter and is_kept():
+        quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        command = [sys.executable, "-c", f"from {__name__} import compile_last; compile_last()"]
+        try:
+            process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, **quiet)
+        except OSError:  # not allowed here
+            pass
+    try:
+        yield process
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def compile_last() -> None:
+    """Compile the steps after the first ``ALONE``: the work of the second process."""
+    problem = _small_problem()
+    with young_only():
+        for _, step in STEPS[ALONE:]:
+            step(problem)
 
 
 def _small_problem() -> Problem:
@@ -148,3 +186,9 @@ def _tree(problem):
     subtrees(x0)
     subtree_ends(x0.expanded, 1, problem.library.tables.arity, np.empty(1, np.int32))
     learn_path(new_rng(0), np.zeros((2, 1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), 1, 0.0, 0.1, 0.0, 1.0)
+
+
+STEPS = (("evaluator", _evaluator), ("constants", _constants), ("skeletons", _skeletons), ("sums", _sums),
+         ("bank", _bank), ("matching", _matching), ("genetic refinement", _genetic), ("tree search", _tree))
+ALONE = 6
+"""Steps that are compiled here while the second process compiles the others: the evaluator is part of either half."""

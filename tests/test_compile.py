@@ -128,6 +128,23 @@ def test_compilation_is_shown_and_reported_apart(tmp_path):
     assert run.stderr.count("rsrm: compiling (once per machine): ") == 1 and run.stderr.count("\n") == 1
 
 
+def test_a_second_process_compiles_a_part_and_is_not_needed(tmp_path):
+    code = ("import sys; from joblib import cpu_count; from rsrm import warmup\n"
+            "from numba.core import event\n"
+            "compiled = []\n"
+            "class Listener(event.Listener):\n"
+            "    def on_start(self, event): compiled.append(event.data['dispatcher'].py_func.__name__)\n"
+            "    def on_end(self, event): pass\n"
+            "if sys.argv[1] == 'fails': sys.executable += '-none'\n"
+            "with event.install_listener('numba:compile', Listener()): warmup.compile_kernels()\n"
+            "print(cpu_count() > 1, 'run_peeling' in compiled, warmup.is_complete())")
+    for how in ("works", "fails"):
+        run = subprocess.run([sys.executable, "-c", code, how], cwd=ROOT, capture_output=True, text=True, timeout=300,
+                             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / how)}, check=True)
+        several, here, complete = run.stdout.split()
+        assert complete == "True" and here == str(how == "fails" or several == "False")
+
+
 def test_the_cache_keeps_the_names_of_functions_and_not_their_code():
     text = """
     declare double @cos(double)
