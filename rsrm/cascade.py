@@ -11,13 +11,14 @@ After every stage the shortest formula, if it is new, is asked which of its sub-
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from rsrm.bank_stages import bank_candidates
 from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
-from rsrm.direct import CHEAP, QUICK, STAGES
+from rsrm.direct import CHEAP, NOISY_SETS, QUICK, STAGES
 from rsrm.expression import Expression
 from rsrm.islands import islands
 from rsrm.kriging import ROWS, Evidence, noise_evidence
@@ -45,6 +46,8 @@ SURE, HINT, WILD = 60.0, 10.0, 0.3
 beyond which it is wild."""
 CLEAR = 1.5
 """Noise that polynomials seem to see, in units of what there is, beyond which it is mostly their own failure."""
+MODEST = 0.01
+"""Noise that is supposed where there is some or none: numbers are rounded by no more."""
 AS_LARGE = 0.5
 """Greatest difference between logarithms of levels of noise that are the same."""
 QUIET = ("agent", "direct", "leading terms")
@@ -126,6 +129,9 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     yield "monomial trees", turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     yield "leading terms", turn(leading)
+    if noise.level > SMOOTH:
+        told = replace(problem, noise=min(noise.level, loss(), MODEST))
+        yield "noisy", direct_stages(told, deadline, rng, 1.0, NOISY_SETS)
     reduced: list[tuple[float, Problem]] = []
     smaller = reductions(problem, deadline, rng, reduced)
     for _ in range(2 if problem.n_variables > 2 and not curve else 0):
