@@ -1,12 +1,13 @@
 """The order in which the stages of a search run.
 
 Cheap exact stages on the user's problem come first, trees over monomials, the bank and, where there are three columns
-or more, the first reductions next: they find most per second. Sums over fewer columns where columns tell the same,
-sums with inner constants, the remainders of what is found so far, the laws that it is the limit of and more reductions
-follow, then the dearer exact stages and the same under the assumption of noise. Then several sources share the time
-until it is up: the tree search over reductions with the same stages as closings, trees over monomials, sines over
-several periods, a large bank, and islands of agents that search whole expressions, on the user's problem and on the
-reduced problems that looked best. Data that are known to be noisy go another way, on which the islands come early.
+or more, the first reductions next: they find most per second; along a curve sums of three plain terms find more. Sums
+over fewer columns where columns tell the same, sums with inner constants, the remainders of what is found so far, the
+laws that it is the limit of and more reductions follow, then the dearer exact stages and the same under the assumption
+of noise. Then several sources share the time until it is up: the tree search over reductions with the same stages as
+closings, trees over monomials, sines over several periods, a large bank, and islands of agents that search whole
+expressions, on the user's problem and on the reduced problems that looked best. Data that are known to be noisy go
+another way, on which the islands come early.
 After every stage the shortest formula, if it is new, is asked which of its sub-trees another one should replace.
 """
 
@@ -23,6 +24,7 @@ from rsrm.expression import Expression
 from rsrm.islands import islands
 from rsrm.kriging import ROWS, Evidence, noise_evidence
 from rsrm.leading import Leading
+from rsrm.mixture_triples import triples
 from rsrm.mixtures import more_mixtures
 from rsrm.monomial_search import monomial_trees
 from rsrm.noise import Noise, noise_level
@@ -125,6 +127,9 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     curve = thin(problem)
     for _ in range(1 if problem.n_variables > 2 else 0 if curve else 2):  # two columns tell most, on a curve nothing
         yield "separated", turn(few)
+    three = guarded(triples(problem, deadline, rng), "triples")
+    for _ in range(2 if curve else 0):
+        yield "triples", turn(three)
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
@@ -148,6 +153,7 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     rest = guarded(iter(() if curve else Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
                    "remainders")
     for _ in range(SUMS_OF_RATES if curve else 0):
+        yield "triples", turn(three)
         yield "mixtures", turn(sums)
     for _ in range(3):
         yield "fewer columns", turn(fewer)
@@ -189,6 +195,7 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
         "skeletons": more_skeletons(problem, deadline, rng),
         "separable": parts,
         "mixtures": sums,
+        "triples": three,
         "monomial trees": trees,
         "separated": few,
         "periodic": waves,

@@ -68,7 +68,7 @@ def planes(model: Model, deadline: float) -> Planes:
             if filled > left or (i > 0 and not alone) or time.perf_counter() > deadline:
                 continue
             m = model.multipliers[rows, i, None]
-            A, B, known = _orthonormal(Q, m * G[:, members], m * H[:, members])
+            A, B, known = orthonormal(Q, m * G[:, members], m * H[:, members])
             members = members[known]
             filled = -(-len(members) // CHUNK) * CHUNK
             left -= filled
@@ -81,7 +81,7 @@ def planes(model: Model, deadline: float) -> Planes:
     return Planes(np.concatenate(bases), np.concatenate(shares), np.concatenate(terms))
 
 
-def _orthonormal(Q, A, B):
+def orthonormal(Q, A, B):
     """Return the columns of A and B beside Q as orthonormal pairs, and which of A's columns are independent of Q."""
     size, size2 = np.sum(A * A, axis=0), np.sum(B * B, axis=0)
     A = project(Q, project(Q, A))

@@ -64,7 +64,7 @@ CANCELLED = 300.0
 """Largest term of a sum, in units of y."""
 
 
-def _thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
+def thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
     """Return the terms without those, and without factors of those, that the others can do without.
 
     A function that hardly bends over the data is a power, or a constant, in disguise.
@@ -80,7 +80,7 @@ def _thinned(model: Model, chosen: Set, floor: float, deadline: float) -> Set:
         for part in parts:
             error, fewer = refine(model, chosen[:k] + part + chosen[k + 1:])
             if error < floor:
-                return _thinned(model, fewer, floor, deadline)
+                return thinned(model, fewer, floor, deadline)
     return chosen
 
 
@@ -129,7 +129,7 @@ def _best(gain: np.ndarray, kind: Callable, keep: int) -> list[tuple[float, int,
     return list(best.values())
 
 
-def _compose(model: Model, chosen: Set, exact: bool) -> Expression | None:
+def composed(model: Model, chosen: Set, exact: bool) -> Expression | None:
     """Return the expression of the sparse fit with the given terms, their parameters snapped."""
     problem = model.problem
     generators = list(model.generators)
@@ -171,6 +171,12 @@ def _compose(model: Model, chosen: Set, exact: bool) -> Expression | None:
     return compose_sum(terms, fit.support, fit.coefficients)
 
 
+def degree_of(part: Problem) -> int:
+    """Return the degree of the polynomial beside the terms that the rows allow."""
+    n = len(variable_generators(part))
+    return next(d for d in (3, 2, 1) if d == 1 or part.n_rows > 4 * comb(n + d, d) + 20)
+
+
 def mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -> Iterator[Expression]:
     """Yield what :func:`more_mixtures` does, without its heartbeats."""
     return (expression for expression in more_mixtures(problem, deadline, rng) if expression is not None)
@@ -190,10 +196,9 @@ def more_mixtures(problem: Problem, deadline: float, rng: np.random.Generator) -
     if problem.n_rows < 12 or np.ptp(problem.y) == 0:
         return
     part = subset(problem, MAX_ROWS if problem.noise == 0 else 2 * MAX_ROWS, rng)
-    n = len(variable_generators(part))
-    if not n:
+    if not variable_generators(part):
         return
-    degree = next(d for d in (3, 2, 1) if d == 1 or part.n_rows > 4 * comb(n + d, d) + 20)
+    degree = degree_of(part)
     # A polynomial of degree three leaves little of smooth functions on a narrow range, which anything explains then.
     passes: list[tuple[str, int | None, int, int]] = [("identity", 1, FEW, 1)] if degree > 1 else []
     passes += [("identity", degree, DEPTH, FIRST)]
@@ -261,8 +266,8 @@ def _search(model: Model, most: int, with_products: int, deadline: float) -> Ite
                 refined.append((error, chosen))
                 if error < floor and written < WRITTEN:
                     written += 1
-                    chosen = _thinned(model, chosen, floor, deadline)
-                    candidate = presentable(_compose(model, chosen, exact))
+                    chosen = thinned(model, chosen, floor, deadline)
+                    candidate = presentable(composed(model, chosen, exact))
                     if candidate is not None:
                         found.append(candidate)
                         if candidate.complexity <= SHORT:

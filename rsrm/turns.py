@@ -8,8 +8,9 @@ from rsrm.expression import Expression
 TURN = 0.5
 """Seconds that a source runs before the next one gets its turn."""
 SHARE = {"islands": 3.0, "reductions": 2.0, "noisy": 2.0, "bank": 1.0, "direct": 1.0, "skeletons": 2.0,
-         "separable": 1.0, "mixtures": 3.0, "fewer columns": 3.0, "periodic": 1.0, "monomial trees": 2.0,
-         "exact trees": 1.0, "separated": 1.0, "remainders": 2.0, "leading terms": 1.0, "agent": 2.0}
+         "separable": 1.0, "mixtures": 3.0, "triples": 1.0, "fewer columns": 3.0, "periodic": 1.0,
+         "monomial trees": 2.0, "exact trees": 1.0, "separated": 1.0, "remainders": 2.0, "leading terms": 1.0,
+         "agent": 2.0}
 """Shares of the time that the sources get."""
 LEAST_TURN = 0.05
 """Seconds that a turn counts at least: a source that pauses is not asked again at once."""

@@ -31,6 +31,7 @@ from rsrm.matching_kernels import distinct_projections, join_products
 from rsrm.evaluate import values
 from rsrm.mixture_model import Model, Term, refine
 from rsrm.mixture_pairs import CHUNK, Planes, best_pairs
+from rsrm.mixture_triples import threefold
 from rsrm.objective import Objective
 from rsrm.primitives import DEFAULT_OPERATORS
 from rsrm.problem import Problem
@@ -154,6 +155,7 @@ def _sums(problem):
     fit_subsets(monomials(variable_generators(few), 3), few.y, np.ones(few.n_rows))
     empty = Planes(np.zeros((CHUNK, 2, 4)), np.zeros((CHUNK, 2)), np.zeros((CHUNK, 2), np.int64))
     list(best_pairs(empty, 1, np.inf))
+    next(threefold(model, 0.0, np.inf))
 
 
 def _bank(problem):

@@ -15,7 +15,7 @@ from rsrm.families import families
 from rsrm.library import Library
 from rsrm.mixture_model import Function, Model, Term, refine
 from rsrm.mixture_products import Products
-from rsrm.mixtures import _thinned, mixtures, more_mixtures
+from rsrm.mixtures import thinned, mixtures, more_mixtures
 from rsrm.problem import Problem
 from rsrm.terms import Generator, many_powers
 
@@ -219,7 +219,7 @@ def test_a_factor_that_is_one_everywhere_is_dropped_and_the_multiplier_kept():
     by_a = next(i for i in range(model.multipliers.shape[1]) if np.ptp(model.multipliers[:, i] / given.X[0]) < 1e-9)
     b, saturated = Function(name, 1, 1.3), Function(name, 0, 150.0)
     for chosen in ((Term(by_a, (b, saturated)),), (Term(by_a, (b,)), Term(0, (saturated,)))):
-        (left,) = _thinned(model, chosen, 1e-9, time.perf_counter() + 30)
+        (left,) = thinned(model, chosen, 1e-9, time.perf_counter() + 30)
         assert left.multiplier == by_a
         (f,) = left.functions
         assert f.argument == 1 and f.theta == pytest.approx(1.3)

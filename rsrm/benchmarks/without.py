@@ -73,7 +73,7 @@ class Without(RSRM):
 class WithoutDirect(Without):
     """No closed-form solvers, neither on the data nor on what reductions leave."""
 
-    part = {"direct_stages": _nothing, "more_mixtures": _nothing,
+    part = {"direct_stages": _nothing, "more_mixtures": _nothing, "triples": _nothing,
             "ReductionSearch": _closed_by(*(k for k in CLOSINGS if k not in BANKS))}
 
 
@@ -105,8 +105,15 @@ class WithoutSeparated(Without):
 class WithoutMixtures(Without):
     """No sums whose functions hold inner constants, but for the parts of sums and products that split."""
 
-    part = {"more_mixtures": _nothing, "STAGES": tuple(s for s in STAGES if s.__name__ != "mixtures"),
+    part = {"more_mixtures": _nothing, "triples": _nothing,
+            "STAGES": tuple(s for s in STAGES if s.__name__ != "mixtures"),
             "ReductionSearch": _closed_by("mixtures")}
+
+
+class WithoutTriples(Without):
+    """No triples of plain terms."""
+
+    part = {"triples": _nothing}
 
 
 class WithoutPeriodic(Without):
@@ -188,6 +195,7 @@ SWITCHES: dict[str, type[Without]] = {
     "no monomial trees": WithoutMonomials,
     "no separated": WithoutSeparated,
     "no mixtures": WithoutMixtures,
+    "no triples": WithoutTriples,
     "no sines": WithoutPeriodic,
     "no leading terms": WithoutLeading,
     "no replacements": WithoutReplacements,
