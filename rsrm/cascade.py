@@ -55,9 +55,9 @@ AS_LARGE = 0.5
 QUIET = ("agent", "direct", "leading terms")
 """Stages after which nothing is replaced: they are short, or end the search."""
 SPLIT_ROWS = 1000
-SUMS_OF_RATES = 6
+SUMS_OF_RATES, TRIPLES = 6, 2
 """Turns for sums where columns depend on each other: such rows come from rate equations, and no factor of a variable
-can be told from others there."""
+can be told from others there. For sums of three plain terms of few columns, early ones and as many between these."""
 FEW_VARIABLES = 3
 """With more variables laws are products of parts more often than sums, a scan of all products takes long, and the
 islands and the large bank are further from a whole law."""
@@ -128,7 +128,7 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     for _ in range(1 if problem.n_variables > 2 else 0 if curve else 2):  # two columns tell most, on a curve nothing
         yield "separated", turn(few)
     three = guarded(triples(problem, deadline, rng), "triples")
-    for _ in range(2 if curve else 0):
+    for _ in range(TRIPLES if curve and problem.n_variables <= FEW_VARIABLES else 0):
         yield "triples", turn(three)
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", turn(trees)
@@ -152,8 +152,9 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
     rest = guarded(iter(() if curve else Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
                    "remainders")
-    for _ in range(SUMS_OF_RATES if curve else 0):
-        yield "triples", turn(three)
+    for k in range(SUMS_OF_RATES if curve else 0):
+        if k < TRIPLES and problem.n_variables <= FEW_VARIABLES:
+            yield "triples", turn(three)
         yield "mixtures", turn(sums)
     for _ in range(3):
         yield "fewer columns", turn(fewer)

@@ -30,8 +30,8 @@ PLANES, MOST = 560, 12
 """Planes in all, about, and of a kind at most."""
 KINDS = 120
 """Kinds of which all triples are looked at."""
-REFINED = 30_000
-"""Sets that are refined: one and a half seconds."""
+REFINED = 10_000
+"""Sets that are refined: half a second."""
 DETERMINED = 1e-12
 """Determinant below which a plane counts as a line."""
 BLOCK = 16

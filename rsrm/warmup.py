@@ -54,6 +54,9 @@ class _Notice(event.Listener):
         self.said = ""
 
     def on_start(self, event):
+        self.say()
+
+    def say(self):
         if self.step != self.said:
             self.write(f"{', ' if self.said else 'rsrm: compiling (once per machine): '}{self.step}")
             self.said = self.step
@@ -81,7 +84,7 @@ def compile_kernels() -> float:
         for n, (notice.step, step) in enumerate(STEPS):
             if n == ALONE and second is not None:
                 if second.poll() is None:
-                    notice.on_start(None)
+                    notice.say()
                 second.wait()  # if it failed, the rest is compiled here
             step(problem)
     set_complete()
