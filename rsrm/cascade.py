@@ -134,7 +134,7 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     yield "monomial trees", turn(trees)
     yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
     yield "leading terms", turn(leading)
-    if noise.level > SMOOTH:
+    if noise.level > SMOOTH and not curve:
         told = replace(problem, noise=min(noise.level, loss(), MODEST))
         yield "noisy", direct_stages(told, deadline, rng, 1.0, NOISY_SETS)
     reduced: list[tuple[float, Problem]] = []
