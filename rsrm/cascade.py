@@ -128,7 +128,8 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     for _ in range(1 if problem.n_variables > 2 else 0 if curve else 2):  # two columns tell most, on a curve nothing
         yield "separated", turn(few)
     three = guarded(triples(problem, deadline, rng), "triples")
-    for _ in range(TRIPLES if curve and problem.n_variables <= FEW_VARIABLES else 0):
+    early = TRIPLES if curve and problem.n_variables <= FEW_VARIABLES else 0
+    for _ in range(early):
         yield "triples", turn(three)
     trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
     yield "monomial trees", turn(trees)
@@ -153,7 +154,7 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     rest = guarded(iter(() if curve else Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
                    "remainders")
     for k in range(SUMS_OF_RATES if curve else 0):
-        if k < TRIPLES and problem.n_variables <= FEW_VARIABLES:
+        if k < early:
             yield "triples", turn(three)
         yield "mixtures", turn(sums)
     for _ in range(3):

@@ -157,4 +157,4 @@ STAGES = (elementary, power_law, rational, noisy_sums, factors, exponentials, no
 CHEAP, QUICK = 6, 11
 """Stages that exact data pass before anybody asks for noise, and those that come before the bank."""
 NOISY_SETS = (noisy_sums, noisy_rational)
-"""Stages for noise that compare all small sets of terms: they take a second together."""
+"""Stages for noise that compare all small sets of terms."""

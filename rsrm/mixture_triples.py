@@ -3,8 +3,9 @@
 Along a curve anything approximates anything: neither the terms that explain most are the right ones nor the pairs that
 do. Terms are planes beside the polynomial, as in :mod:`rsrm.mixture_pairs`. Where one plane has been projected out of
 the Gram matrix of all, and a second one is at hand in orthonormal form, what a third one adds takes thirty nanoseconds
-or so; all triples of some hundred planes take half a second. Which kinds of terms (multiplier, function, variable) are
-right shows only when the parameters have been refined, and so the best triple of every three kinds is.
+or so; all triples of 560 planes take half a second (by a script, on a 2-core AMD EPYC). Which kinds of terms
+(multiplier, function, variable) are right shows only when the parameters have been refined, and so the best triple of
+every three kinds is.
 """
 
 import time
@@ -31,7 +32,7 @@ PLANES, MOST = 560, 12
 KINDS = 120
 """Kinds of which all triples are looked at."""
 REFINED = 10_000
-"""Sets that are refined: half a second."""
+"""Sets that are refined, at fifty microseconds or so each (by a script)."""
 DETERMINED = 1e-12
 """Determinant below which a plane counts as a line."""
 BLOCK = 16

@@ -15,7 +15,7 @@ from rsrm.families import families
 from rsrm.library import Library
 from rsrm.mixture_model import Function, Model, Term, refine
 from rsrm.mixture_products import Products
-from rsrm.mixtures import thinned, mixtures, more_mixtures
+from rsrm.mixtures import mixtures, more_mixtures, thinned
 from rsrm.problem import Problem
 from rsrm.terms import Generator, many_powers
 
