@@ -6,12 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from rsrm import search as _search
+from rsrm._deferred import deferred
 from rsrm.agents.playing import check_agent
 from rsrm.evaluate import values
 from rsrm.export import infix, to_latex, to_sympy
@@ -21,6 +19,11 @@ from rsrm.primitives import DEFAULT_OPERATORS, check_operators
 from rsrm.problem import Problem
 from rsrm.selection import Candidate
 from rsrm.warmup import compile_kernels
+
+with deferred("scipy.stats", "pandas"):
+    from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import check_is_fitted, validate_data
 
 SELECTIONS = ("best", "accuracy", "score")
 MOST_TEXT = 300

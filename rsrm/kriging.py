@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
-from scipy.optimize import minimize
 
 from rsrm.problem import Problem
 
@@ -95,6 +94,8 @@ class Likelihood:
 
     def best(self, noise: float, fixed: bool = False) -> tuple[float, float]:
         """Return the least value and the noise there, from a start at `noise` or with that noise."""
+        from scipy.optimize import minimize  # a tenth of a second, where few fits come
+
         D = len(self.distances)
         start = np.append(np.full(D, np.log(2.0)), [np.log(3.0), np.log(noise)])
         last = (np.log(noise),) * 2 if fixed else (np.log(1e-6), 0.0)

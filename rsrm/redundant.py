@@ -10,8 +10,6 @@ from itertools import combinations
 
 import numpy as np
 from scipy.linalg import lstsq
-from scipy.spatial import KDTree
-from scipy.stats import rankdata
 
 from rsrm.problem import Problem
 from rsrm.reducing import reduced
@@ -37,13 +35,21 @@ def thin(problem: Problem) -> bool:
     n = problem.n_variables
     if n < 2 or problem.n_rows < 10 * NEIGHBOURS:
         return False
+    from scipy.spatial import KDTree  # loading takes longer than what the laws found before this take
+
     few = problem.take(slice(None, None, -(-problem.n_rows // DIMENSION_ROWS)))
-    points = rankdata(few.X, axis=1).T
+    points = np.array([_ranks(x) for x in few.X]).T
     distances = KDTree(points).query(points, NEIGHBOURS + 1)[0][:, 1:]
     distances = distances[distances[:, 0] > 0.0]
     if len(distances) < len(points) // 2:
         return False
     return float(1.0 / np.mean(np.log(distances[:, -1:] / distances[:, :-1]))) < FILLED * n
+
+
+def _ranks(x: np.ndarray) -> np.ndarray:
+    """Return the rank of every value, the mean of the ranks where values are equal."""
+    ordered = np.sort(x)
+    return 0.5 * (np.searchsorted(ordered, x, "left") + np.searchsorted(ordered, x, "right"))
 
 
 def fewer_columns(problem: Problem) -> list[Problem]:

@@ -9,7 +9,6 @@ from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from rsrm.compose import constant, linear, outer, product
 from rsrm.expression import Expression, variable
@@ -205,6 +204,8 @@ class Column:
 
         Beside other functions, if there are some.
         """
+        from scipy.optimize import minimize_scalar  # a tenth of a second, where few fits come
+
         def distance(t):
             columns = [*beside, *self._plain(family, t)]
             return nearest(span, columns)[1] if all(_usable(c) for c in columns) else 1.0

@@ -14,13 +14,13 @@ HEAVY = ("numba", "sklearn", "sympy", "pandas", "scipy", "matplotlib", "gymnasiu
 WHERE = "import rsrm, rsrm.envs, rsrm.agents; print(rsrm.__file__); print(rsrm.envs.__file__, rsrm.agents.__file__)"
 
 
-def run(code, cwd, path=None):
+def run(code, cwd, path=None, timeout=120):
     """Run `code` in a fresh interpreter in `cwd` with nothing but `path` added to its search path."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True,
-                          timeout=120)
+                          timeout=timeout)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -100,3 +100,36 @@ def test_no_top_level_names_leak(unpacked, tmp_path):
     code = ("import importlib.util, rsrm.envs, rsrm.agents\n"
             "print(importlib.util.find_spec('envs'), importlib.util.find_spec('agents'))")
     assert run(code, tmp_path, unpacked).strip() == "None None"
+
+
+def test_what_scikit_learn_imports_beside_its_base_class_is_loaded_when_it_is_used():
+    code = """
+import sys, numpy as np, rsrm
+x = np.arange(1.0, 21.0)[:, None]
+model = rsrm.RSRM(max_time=20, random_state=0).fit(x, x[:, 0]**2)
+print([m for m in ("scipy.stats", "pandas") if m in sys.modules])
+from sklearn.utils import fixes
+print(fixes._mode(np.array([1, 2, 2]))[0], fixes.pd.DataFrame.__name__)
+import pandas, scipy.stats
+print(pandas.DataFrame is fixes.pd.DataFrame, scipy.stats.rankdata([3.0, 1.0])[0])
+frame = pandas.DataFrame({"radius": x[:, 0]})
+print(rsrm.RSRM(max_time=20, random_state=0).fit(frame, x[:, 0]**2).sympy(), type(model.equations_) is pandas.DataFrame)
+"""
+    assert run(code, ROOT, timeout=300).splitlines() == ["[]", "[2] DataFrame", "True 2.0", "radius**2 True"]
+
+
+def test_modules_that_are_loaded_are_not_put_off():
+    code = """
+import sys, decimal
+from rsrm._deferred import deferred
+try:
+    with deferred("decimal", "colorsys", "fractions"):
+        import colorsys, fractions
+        print(sys.modules["decimal"] is decimal, type(colorsys).__name__, fractions.Fraction(2, 4))
+        raise RuntimeError
+except RuntimeError:
+    print("colorsys" in sys.modules, colorsys.rgb_to_hsv(0.0, 0.0, 1.0)[2])
+import colorsys as real
+print(type(real).__name__, real.rgb_to_hsv is colorsys.rgb_to_hsv)
+"""
+    assert run(code, ROOT).splitlines() == ["True _Deferred 1/2", "False 1.0", "module True"]
