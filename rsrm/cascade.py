@@ -18,8 +18,8 @@ from functools import partial
 import numpy as np
 
 from rsrm.bank_stages import bank_candidates
-from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, guarded
-from rsrm.direct import CHEAP, NOISY_SETS, QUICK, STAGES
+from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, exact_glance, guarded
+from rsrm.direct import AT_ONCE, CHEAP, NOISY_SETS, QUICK, STAGES
 from rsrm.expression import Expression
 from rsrm.islands import islands
 from rsrm.kriging import ROWS, Evidence, noise_evidence
@@ -109,7 +109,8 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
         guests["agent"] = guest(problem, agent, limits, deadline, rng, count)
     for name, source in guests.items():  # whoever brings an agent wants to see it play, however short the search
         yield name, turn(source)
-    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[:CHEAP])
+    first = (*STAGES[:AT_ONCE], exact_glance, *STAGES[AT_ONCE:CHEAP])
+    yield "direct", direct_stages(problem, deadline, rng, 1.0, first)
     noise = noise_level(problem, rng)
     seen, smooth = Evidence(1.0, 0.0), True
     if not noise.certain and noise.level > SMOOTH:

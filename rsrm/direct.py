@@ -154,7 +154,8 @@ STAGES = (elementary, power_law, rational, noisy_sums, factors, exponentials, no
           skeletons, quadratics, small_sums,
           generalized_rational, mixtures)
 """All direct stages, cheapest first; those for exact data give nothing where the problem has noise, and the reverse."""
-CHEAP, QUICK = 6, 11
-"""Stages that exact data pass before anybody asks for noise, and those that come before the bank."""
+AT_ONCE, CHEAP, QUICK = 2, 6, 11
+"""Stages that take a hundredth of a second, those that exact data pass before anybody asks for noise, and those that
+come before the bank."""
 NOISY_SETS = (noisy_sums, noisy_rational)
 """Stages for noise that compare all small sets of terms."""

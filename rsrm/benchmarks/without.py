@@ -80,7 +80,7 @@ class WithoutDirect(Without):
 class WithoutBank(Without):
     """No bank of sub-trees, neither on the data nor on what reductions leave; islands keep theirs."""
 
-    part = {"bank_candidates": _nothing, "ReductionSearch": _closed_by(*BANKS)}
+    part = {"bank_candidates": _nothing, "exact_glance": _nothing, "ReductionSearch": _closed_by(*BANKS)}
 
 
 class WithoutSkeletons(Without):
