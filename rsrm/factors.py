@@ -247,24 +247,37 @@ def _settle(projection: _Projection, shape: Shape, u: np.ndarray, log_k: float) 
     return log_k
 
 
+@np.errstate(all="ignore")
+def _gains(projection: _Projection, shape: Shape, U: np.ndarray, inners: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the share of the target that a shape explains, float64[m, n], for n inner constants of m arguments.
+
+    Zero where it is not defined on all rows, or lies in the span of the logarithms up to rounding.
+    """
+    raw = _logarithms(shape, (U[:, :, None] * inners).reshape(len(U), -1))
+    raw[:, ~np.isfinite(raw).all(axis=0)] = 0.0
+    P = projection.project(raw)
+    size = np.linalg.norm(P, axis=0)
+    useful = size > 1e-6 * np.linalg.norm(raw * projection.w[:, None], axis=0)
+    return np.where(useful, (target @ P / size) ** 2, 0.0).reshape(inners.shape)
+
+
 def _scan(whole: _Projection, screened: _Projection, shapes, monomials_, U: np.ndarray, deadline) -> list[_Column]:
     """Return columns with a fitted inner constant, best first; U holds the arguments on the screening rows."""
     grid = 10.0 ** np.arange(-5.0, 2.01, 0.2)
     target = screened.left / np.linalg.norm(screened.left)
     tuned = []
     medians = np.median(np.abs(U), axis=0)
+    chosen = np.flatnonzero(medians > 0)
+    inners = grid / medians[chosen, None]
     for shape in shapes:
         if shape.name == "exp":
             continue
-        best = []
-        for k in np.flatnonzero(medians > 0):
-            if time.perf_counter() > deadline:
-                return []
-            columns, P = _screen(screened, [shape], np.repeat(U[:, k:k + 1], len(grid), axis=1), grid / medians[k])
-            if columns:
-                gain = (P.T @ target) ** 2
-                j = int(np.argmax(gain))
-                best.append((float(gain[j]), int(k), columns[j].inner))
+        if time.perf_counter() > deadline:
+            return []
+        gains = _gains(screened, shape, U[:, chosen], inners, target)
+        place = np.argmax(gains, axis=1)
+        best = [(float(gain[j]), int(k), float(inner[j]))
+                for gain, k, inner, j in zip(gains, chosen, inners, place, strict=True)]
         best.sort(reverse=True)
         for gain, k, inner in best[:TRIED]:
             if gain > 0.3:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rsrm import cascade
+from rsrm.closings import exact_glance
 from rsrm.columns import narrowed
 from rsrm.evaluate import values
 from rsrm.expression import variable
@@ -79,6 +80,26 @@ def test_of_many_columns_the_search_looks_at_those_that_matter():
     *_, state = search(problem, Options(max_time=30.0, seed=0))
     assert state.best.nrmse < 1e-9
     assert set(state.best.expression.tokens) & set(range(40)) == {3, 17, 31}
+
+
+@pytest.mark.parametrize(("law", "n"), [
+    (lambda x: np.sin(x[0]) + np.sin(x[0] + x[0] ** 2), 1),
+    (lambda x: 3.0 * np.sin(x[0]) + 0.5 * np.sin(x[1] ** 2), 2),
+    (lambda x: 1.0 / (2.0 * x[0] * x[2] - np.exp(x[1])), 3)])
+def test_a_glance_finds_two_short_terms_and_their_numbers(law, n):
+    X = np.random.default_rng(1).uniform(0.5, 2.0, (n, 30))
+    y = law(X)
+    glanced = list(exact_glance(Problem(X, y, Library(n)), perf_counter() + 60.0, np.random.default_rng(0)))
+    assert any(np.allclose(values(e, X.T)[0], y, rtol=1e-9) for e in glanced)
+
+
+def test_a_glance_offers_nothing_that_is_not_exact():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 2.0, (2, 30))
+    y = np.sin(X[0]) + X[1] ** 2
+    assert list(exact_glance(Problem(X, y, Library(2)), perf_counter() + 60.0, rng))
+    rough = Problem(X, y * (1.0 + 1e-4 * rng.normal(size=30)), Library(2))
+    assert list(exact_glance(rough, perf_counter() + 60.0, rng)) == []
 
 
 def test_a_fast_wave_is_not_left_to_the_stages_for_noise():
