@@ -77,30 +77,30 @@ def arguments(problem: Problem, limit: int = MAX_MONOMIALS) -> list[Monomial]:
                 if degree <= max(size, 4) or (size == 3 and degree == 6):
                     ranked.append((degree + 0.1 * sum(p < 0 for p in a), chosen, a))
     ranked.sort(key=lambda item: item[0])
+    own = {i: variable(library, i) for i in columns}
+    power = {(i, p): X[i] ** p for i in columns for p in (1, -1, 2, -2)}
     found = []
     for _, chosen, a in ranked[:limit]:
         values = np.ones(problem.n_rows)
-        with np.errstate(all="ignore"):
-            for i, p in zip(chosen, a, strict=True):
-                values = values * X[i] ** p
-        factors = [(variable(library, i), float(p)) for i, p in zip(chosen, a, strict=True)]
+        for factor in zip(chosen, a, strict=True):
+            values = values * power[factor]
+        factors = [(own[i], float(p)) for i, p in zip(chosen, a, strict=True)]
         found.append(Monomial(values, tuple((i, float(p)) for i, p in zip(chosen, a, strict=True)),
                               lambda c, factors=factors: product(library, factors, c)))
     for i, j in combinations(columns, 2):
         for s in (1.0, -1.0):
-            difference = linear(library, [(1.0, variable(library, i)), (s, variable(library, j))])
+            difference = linear(library, [(1.0, own[i]), (s, own[j])])
             if difference is not None:
                 found.append(Monomial(X[i] + s * X[j], (), lambda c, d=difference: product(library, [(d, 1.0)], c)))
     for name in ("sin", "cos"):
         if name not in library.operators:
             continue
         for i in columns:
-            wave = apply(library, name, variable(library, i))
+            wave = apply(library, name, own[i])
             values = getattr(np, name)(X[i])
             for j in [None, *[j for j in columns if j != i]]:
                 for p in ((0.0,) if j is None else (1.0, -1.0)):
-                    with np.errstate(all="ignore"):
-                        column = values * (1.0 if j is None else X[j] ** p)
-                    factors = [(wave, 1.0)] + ([] if j is None else [(variable(library, j), p)])
+                    column = values * (1.0 if j is None else X[j] ** p)
+                    factors = [(wave, 1.0)] + ([] if j is None else [(own[j], p)])
                     found.append(Monomial(column, (), lambda c, factors=factors: product(library, factors, c)))
     return [m for m in found if np.isfinite(m.values).all() and np.ptp(m.values) > 0]
