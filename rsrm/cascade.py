@@ -1,13 +1,12 @@
 """The order in which the stages of a search run.
 
-Cheap exact stages on the user's problem come first, trees over monomials, the bank and, where there are three columns
-or more, the first reductions next: they find most per second; along a curve sums of three plain terms find more. Sums
-over fewer columns where columns tell the same, sums with inner constants, the remainders of what is found so far, the
-laws that it is the limit of and more reductions follow, then the dearer exact stages and the same under the assumption
-of noise. Then several sources share the time until it is up: the tree search over reductions with the same stages as
-closings, trees over monomials, sines over several periods, a large bank, and islands of agents that search whole
-expressions, on the user's problem and on the reduced problems that looked best. Data that are known to be noisy go
-another way, on which the islands come early.
+Cheap exact stages on the user's problem come first. Then several sources share the time until it is up: a bank of
+sub-expressions, separated representations, trees over monomials, the tree search over reductions with the same stages
+as closings, sums over fewer columns where columns tell the same, sums with inner constants, one by one and in triples,
+the remainders of what is found so far and the laws that it is the limit of, the dearer exact stages, the same under the
+assumption of noise, sines over several periods, skeletons, and islands of agents that search whole expressions, on the
+user's problem and on the reduced problems that looked best. Whose turn it is double Q-learning has learned from random
+laws (:mod:`rsrm.agents.scheduling`). Data that are known to be noisy go another way, on which the islands come early.
 After every stage the shortest formula, if it is new, is asked which of its sub-trees another one should replace.
 """
 
@@ -17,6 +16,7 @@ from functools import partial
 
 import numpy as np
 
+from rsrm.agents.scheduling import Situation
 from rsrm.bank_stages import bank_candidates
 from rsrm.closings import LARGE_BANK, SMALL_BANK, apart, exact_glance, guarded
 from rsrm.direct import AT_ONCE, CHEAP, NOISY_SETS, QUICK, STAGES
@@ -34,12 +34,13 @@ from rsrm.problem import Problem
 from rsrm.redundant import thin
 from rsrm.remainders import Remainders
 from rsrm.replacements import Replacements
+from rsrm.schedule import learned_turns
 from rsrm.separable import splits
 from rsrm.separated_search import separated
 from rsrm.skeleton_fit import more_skeletons
 from rsrm.sources import alone, direct_stages, over_fewer_columns, reductions
 from rsrm.terms import subset
-from rsrm.turns import in_turns, turn
+from rsrm.turns import turn
 
 SMOOTH = 1e-3
 """Noise that a smooth model of exact data hardly ever seems to see."""
@@ -55,12 +56,6 @@ AS_LARGE = 0.5
 QUIET = ("agent", "direct", "leading terms")
 """Stages after which nothing is replaced: they are short, or end the search."""
 SPLIT_ROWS = 1000
-SUMS_OF_RATES, TRIPLES = 6, 2
-"""Turns for sums where columns depend on each other: such rows come from rate equations, and no factor of a variable
-can be told from others there. For sums of three plain terms of few columns, early ones and as many between these."""
-FEW_VARIABLES = 3
-"""With more variables laws are products of parts more often than sums, a scan of all products takes long, and the
-islands and the large bank are further from a whole law."""
 
 
 def stages(problem: Problem, limits: dict, deadline: float, rng: np.random.Generator,
@@ -124,25 +119,6 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[CHEAP:QUICK])
     leading = guarded(iter(Leading(problem, best, deadline)), "leading terms")
     yield "leading terms", turn(leading)
-    few = guarded(separated(problem, deadline, rng), "separated")
-    curve = thin(problem)
-    for _ in range(1 if problem.n_variables > 2 else 0 if curve else 2):  # two columns tell most, on a curve nothing
-        yield "separated", turn(few)
-    three = guarded(triples(problem, deadline, rng), "triples")
-    early = TRIPLES if curve and problem.n_variables <= FEW_VARIABLES else 0
-    for _ in range(early):
-        yield "triples", turn(three)
-    trees = guarded(monomial_trees(problem, deadline, rng), "monomial trees")
-    yield "monomial trees", turn(trees)
-    yield "bank", bank_candidates(problem, deadline, rng, sizes=SMALL_BANK)
-    yield "leading terms", turn(leading)
-    if noise.level > SMOOTH and not curve:
-        told = replace(problem, noise=min(noise.level, loss(), MODEST))
-        yield "noisy", direct_stages(told, deadline, rng, 1.0, NOISY_SETS)
-    reduced: list[tuple[float, Problem]] = []
-    smaller = reductions(problem, deadline, rng, reduced)
-    for _ in range(2 if problem.n_variables > 2 and not curve else 0):
-        yield "reductions", turn(smaller)
     if _sure(seen, HINT) and problem.n_rows >= 2 * ROWS:
         # With more rows noise is as large and easier to see, and what is only too wild becomes less so.
         again = noise_evidence(problem, rng, 2 * ROWS)
@@ -150,62 +126,35 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
             smooth = noise.level < CLEAR * again.level
             yield from noisy_stages(problem, play, deadline, rng, loss, again.level, smooth, guests)
             return
-    fewer = guarded(over_fewer_columns(problem, deadline, rng), "fewer columns")
-    sums = guarded(more_mixtures(problem, deadline, rng), "mixtures")  # goes on where its last turn ended
-    rest = guarded(iter(() if curve else Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
-                   "remainders")
-    for k in range(SUMS_OF_RATES if curve else 0):
-        if k < early:
-            yield "triples", turn(three)
-        yield "mixtures", turn(sums)
-    for _ in range(3):
-        yield "fewer columns", turn(fewer)
-    for _ in range(2):
-        yield "mixtures", turn(sums)
-        yield "remainders", turn(rest)
-    for _ in range(2):
-        yield "leading terms", turn(leading)
-        yield "reductions", turn(smaller)
-        yield "remainders", turn(rest)
-    yield "direct", direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1])
-    perhaps = noisy(problem, deadline, rng, noise.level, loss)
-    whole = play(reduced)
-    if noise.level > SMOOTH:  # a law that is neither simple nor smooth, or noise
-        for _ in range(2):
-            yield "noisy", turn(perhaps)
-            yield "islands", turn(whole)
-    parts = guarded(apart(problem, deadline, rng), "separable")
-    waves = guarded(periodic(problem, deadline, rng), "periodic")
-    for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 4):
-        yield "fewer columns", turn(fewer)
-        yield "remainders", turn(rest)
-        yield "reductions", turn(smaller)
-        yield "separated", turn(few)
-        yield "monomial trees", turn(trees)
-        yield "periodic", turn(waves)
-        yield "noisy", turn(perhaps)
-        yield "leading terms", turn(leading)
-        yield "separable", turn(parts)
-        for _ in range(2 if problem.n_variables <= FEW_VARIABLES else 1):
-            yield "mixtures", turn(sums)
-            yield "remainders", turn(rest)
+    curve = thin(problem)
+    reduced: list[tuple[float, Problem]] = []
     sources = {
-        "islands": whole,
-        "reductions": smaller,
-        "fewer columns": fewer,
-        "noisy": perhaps,
-        "bank": bank_candidates(problem, deadline, rng, sizes=LARGE_BANK),
-        "skeletons": more_skeletons(problem, deadline, rng),
-        "separable": parts,
-        "mixtures": sums,
-        "triples": three,
-        "monomial trees": trees,
-        "separated": few,
-        "periodic": waves,
-        "remainders": rest,
+        "bank": bank_candidates(problem, deadline, rng, sizes=SMALL_BANK + LARGE_BANK),
         "leading terms": leading,
+        "separated": guarded(separated(problem, deadline, rng), "separated"),
+        "monomial trees": guarded(monomial_trees(problem, deadline, rng), "monomial trees"),
+        "reductions": reductions(problem, deadline, rng, reduced),
+        "fewer columns": guarded(over_fewer_columns(problem, deadline, rng), "fewer columns"),
+        "mixtures": guarded(more_mixtures(problem, deadline, rng), "mixtures"),
+        "triples": guarded(triples(problem, deadline, rng), "triples"),
+        "remainders": guarded(iter(Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
+                              "remainders"),
+        "direct": direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1]),
+        "noisy": _perhaps_noisy(problem, deadline, rng, noise.level, loss, curve),
+        "separable": guarded(apart(problem, deadline, rng), "separable"),
+        "periodic": guarded(periodic(problem, deadline, rng), "periodic"),
+        "skeletons": more_skeletons(problem, deadline, rng),
+        "islands": play(reduced),
     } | guests
-    yield from in_turns(sources, deadline)
+    yield from learned_turns(sources, Situation(problem.n_variables, curve, noise.level > SMOOTH), deadline)
+
+
+def _perhaps_noisy(problem: Problem, deadline: float, rng, level: float, loss, curve: bool) -> Iterator:
+    """Yield sums and quotients under noise, where a polynomial sees some, then what other stages find that are told."""
+    if level > SMOOTH and not curve:
+        told = replace(problem, noise=min(level, loss(), MODEST))
+        yield from direct_stages(told, deadline, rng, 1.0, NOISY_SETS)
+    yield from noisy(problem, deadline, rng, level, loss)
 
 
 def _sure(seen: Evidence, nats: float = SURE) -> bool:

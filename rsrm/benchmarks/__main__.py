@@ -1,4 +1,4 @@
-"""Command line: ``python -m rsrm.benchmarks {list,run,report,speed,ablation,reductions,env}``."""
+"""Command line: ``python -m rsrm.benchmarks {list,run,report,speed,ablation,reductions,schedule,env}``."""
 
 import argparse
 import ast
@@ -14,6 +14,7 @@ _MODULES = {
     "speed": "time the evaluator, constants, whole searches, the cold start",
     "ablation": "switch the modules of the search off in turn",
     "reductions": "the tree search over reductions on random laws, its parts switched off in turn",
+    "schedule": "learn whose turn it is from recorded searches",
     "env": "steps per second of the environment",
 }
 

@@ -223,12 +223,22 @@ def load_suite(name: str) -> list[Problem]:
     """
     if name not in SUITES:
         raise ValueError(f"name: unknown suite {name!r}; known: {', '.join(SUITES)}")
-    facts = _suite_facts(name.removesuffix(_DUMMY))
+    problems = _problems(name, _suite_facts(name.removesuffix(_DUMMY)))
+    return [add_dummies(problem) for problem in problems] if name.endswith(_DUMMY) else problems
+
+
+@cache
+def random_suite(kind: str, count: int, seed: int) -> list[Problem]:
+    """So many laws of one of ``RANDOM_SUITES``, drawn with another seed than the suite has."""
+    return _problems(kind, random_facts(kind, _values, count, seed))
+
+
+def _problems(suite: str, facts: dict) -> list[Problem]:
     operators = facts["operators"]
-    problems = [
+    return [
         Problem(
             name=entry["name"],
-            suite=name,
+            suite=suite,
             index=index,
             variables=tuple(entry["variables"]),
             expression=entry["expression"],
@@ -241,7 +251,6 @@ def load_suite(name: str) -> list[Problem]:
         )
         for index, entry in enumerate(facts["problems"], start=1)
     ]
-    return [add_dummies(problem) for problem in problems] if name.endswith(_DUMMY) else problems
 
 
 def load_problem(name: str) -> Problem:

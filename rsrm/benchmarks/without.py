@@ -16,11 +16,17 @@ from rsrm.agents import Island, reduction
 from rsrm.agents.reduction import ReductionSearch
 from rsrm.closings import CLOSINGS
 from rsrm.direct import STAGES
+from rsrm.turns import in_turns
 
 
 def _nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
     """Stand for a stage that finds nothing and ends at once."""
     return iter(())
+
+
+def _in_order(sources: dict, situation: Any, deadline: float) -> Iterator:
+    """Stand for the learned order of turns: by the shares of the sources."""
+    return in_turns(sources, deadline)
 
 
 def _island(**variant: bool) -> SimpleNamespace:
@@ -165,9 +171,15 @@ class WithoutIslands(Without):
 
 
 class WithoutQLearning(Without):
-    """Islands without double Q-learning."""
+    """No double Q-learning: turns round and round, and islands without it."""
 
-    part = {"Island": _island(use_q=False)}
+    part = {"Island": _island(use_q=False), "learned_turns": _in_order}
+
+
+class WithoutSchedule(Without):
+    """Turns of the sources round and round."""
+
+    part = {"learned_turns": _in_order}
 
 
 class WithoutSubtrees(Without):
@@ -205,6 +217,7 @@ SWITCHES: dict[str, type[Without]] = {
     "no noisy pass": WithoutNoisy,
     "no islands": WithoutIslands,
     "no Q-learning": WithoutQLearning,
+    "no learned order": WithoutSchedule,
     "no sub-tree discovery": WithoutSubtrees,
     "no genetic refinement": WithoutGenetic,
     "no tree search": WithoutTreeSearch,
