@@ -130,23 +130,28 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     reduced: list[tuple[float, Problem]] = []
     sources = {
         "bank": bank_candidates(problem, deadline, rng, sizes=SMALL_BANK + LARGE_BANK),
-        "leading terms": leading,
         "separated": guarded(separated(problem, deadline, rng), "separated"),
         "monomial trees": guarded(monomial_trees(problem, deadline, rng), "monomial trees"),
+        "islands": play(reduced),
         "reductions": reductions(problem, deadline, rng, reduced),
         "fewer columns": guarded(over_fewer_columns(problem, deadline, rng), "fewer columns"),
         "mixtures": guarded(more_mixtures(problem, deadline, rng), "mixtures"),
         "triples": guarded(triples(problem, deadline, rng), "triples"),
-        "remainders": guarded(iter(Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
-                              "remainders"),
         "direct": direct_stages(problem, deadline, rng, 1.0, STAGES[QUICK:-1]),
         "noisy": _perhaps_noisy(problem, deadline, rng, noise.level, loss, curve),
         "separable": guarded(apart(problem, deadline, rng), "separable"),
         "periodic": guarded(periodic(problem, deadline, rng), "periodic"),
         "skeletons": more_skeletons(problem, deadline, rng),
-        "islands": play(reduced),
     } | guests
-    yield from learned_turns(sources, Situation(problem.n_variables, curve, noise.level > SMOOTH), deadline)
+    rest = guarded(iter(() if curve else Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
+                   "remainders")
+    nearest = loss()
+    for name, source in learned_turns(sources, Situation(problem.n_variables, curve, noise.level > SMOOTH), deadline):
+        yield name, source
+        if loss() < nearest:  # these two live on what others find
+            yield "leading terms", turn(leading)
+            yield "remainders", turn(rest)
+            nearest = loss()
 
 
 def _perhaps_noisy(problem: Problem, deadline: float, rng, level: float, loss, curve: bool) -> Iterator:
