@@ -113,10 +113,10 @@ def test_a_hint_of_noise_is_looked_at_again_with_more_rows(monkeypatch, level, n
     for name, _ in cascade.stages(given, {}, np.inf, np.random.default_rng(0), lambda n: None, lambda: 1.0, list,
                                   list):
         names.append(name)
-        if name in ("for noise", "fewer columns"):
+        if name not in ("direct", "leading terms", "replacements"):
             break
-    assert asked == [ROWS, 2 * ROWS] and names.index("bank") > 0
-    assert names[-1] == ("for noise" if noisy else "fewer columns")
+    assert asked == [ROWS, 2 * ROWS]
+    assert (names[-1] == "for noise") == noisy
     assert seen == ([level] if noisy else [])
 
 

@@ -2,10 +2,13 @@
 
 On random laws of a seed that no suite has, every source of a search gets some turns alone, from where the quick stages
 left the law; what each turn took and whether the law was there after it are written down. What a search would do under
-any order of turns is then known without running it, but for what sources learn from each other. Double Q-learning
+any order of turns is then known without running it, but for what the sources give each other. Double Q-learning
 (:mod:`rsrm.agents.scheduling`) plays these searches some hundred times over.
 
-``--jobs`` of several terminals: ``--part 1/2`` and ``--part 2/2`` record every other law each.
+``--part 1/2`` and ``--part 2/2``, in two terminals, record every other law each.
+
+The rows in ``examples/results/schedule.jsonl`` were written by drafts of this command, over several commits, on a slow
+2-core AMD EPYC; what the replacements in a first turn took was deducted.
 """
 
 import argparse
@@ -66,6 +69,8 @@ def main(args: argparse.Namespace) -> int:
     laws = [law for row in read_rows(args.log) if "sources" in row and (law := Recorded.of(row)) is not None]
     if not laws:
         raise ValueError(f"log: {args.log} holds no law that the quick stages left")
+    if any(law.names != laws[0].names for law in laws):
+        raise ValueError(f"log: {args.log} holds laws of different sources; record them all with one version")
     folds = 5
     for name, of in (("learned on the others", lambda k: learn([r for r in laws if r.index % folds != k])),
                      ("by shares", lambda k: None)):
