@@ -89,7 +89,8 @@ def test_of_many_columns_the_search_looks_at_those_that_matter():
 def test_a_glance_finds_two_short_terms_and_their_numbers(law, n):
     X = np.random.default_rng(1).uniform(0.5, 2.0, (n, 30))
     y = law(X)
-    glanced = list(exact_glance(Problem(X, y, Library(n)), perf_counter() + 60.0, np.random.default_rng(0)))
+    library = Library(n, ("add", "sub", "mul", "div", "sin", "cos", "exp", "log"))
+    glanced = list(exact_glance(Problem(X, y, library), perf_counter() + 60.0, np.random.default_rng(0)))
     assert any(np.allclose(values(e, X.T)[0], y, rtol=1e-9) for e in glanced)
 
 
@@ -98,7 +99,7 @@ def test_a_glance_offers_nothing_that_is_not_exact():
     X = rng.uniform(0.5, 2.0, (2, 30))
     y = np.sin(X[0]) + X[1] ** 2
     assert list(exact_glance(Problem(X, y, Library(2)), perf_counter() + 60.0, rng))
-    rough = Problem(X, y * (1.0 + 1e-4 * rng.normal(size=30)), Library(2))
+    rough = Problem(X, y * (1.0 + 1e-2 * rng.normal(size=30)), Library(2))
     assert list(exact_glance(rough, perf_counter() + 60.0, rng)) == []
 
 
