@@ -28,7 +28,7 @@ TURNS, MORE = 4, {"mixtures": 7, "reductions": 7, "islands": 6, "noisy": 6, "few
 LEVELS = 8
 """Turns of a source that are told apart."""
 STEPS, STEP = 24, 4
-"""Turns of all sources together that are told apart, in groups of so many."""
+"""Turns of all sources together that are learned, and told apart in groups of so many."""
 KINDS = 4
 """Kinds of data: one, two, more columns; rows along a curve."""
 

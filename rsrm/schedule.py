@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rsrm.agents.scheduling import Schedule, Situation, most_turns
+from rsrm.agents.scheduling import STEPS, Schedule, Situation, most_turns
 from rsrm.turns import in_turns, turn
 
 FILE = Path(__file__).with_name("schedule.json")
@@ -26,7 +26,7 @@ def learned() -> Schedule:
 
 def learned_turns(sources: dict[str, Iterator], situation: Situation,
                   deadline: float) -> Iterator[tuple[str, Iterator]]:
-    """Yield turns of the sources, whichever is worth most next; then, by their shares, what has not ended.
+    """Yield ``STEPS`` turns of the sources, whichever is worth most next; then, by their shares, what has not ended.
 
     Sources that the schedule does not know, an agent of the user's, get one turn in ``EVERY``.
     """
@@ -34,8 +34,8 @@ def learned_turns(sources: dict[str, Iterator], situation: Situation,
     turns = dict.fromkeys(sources, 0)
     live = [name for name in sources if name in schedule.names]
     guests = [name for name in sources if name not in schedule.names]
-    while live and time.perf_counter() < deadline:
-        waiting = guests and sum(turns.values()) % EVERY == EVERY - 1
+    while live and (step := sum(turns.values())) < STEPS and time.perf_counter() < deadline:
+        waiting = guests and step % EVERY == EVERY - 1
         name = guests[0] if waiting else schedule.choose(situation, turns, live)
         ended: list[bool] = []
         yield name, turn(sources[name], ended)

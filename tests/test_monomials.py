@@ -175,7 +175,7 @@ def test_laws_are_found_under_noise(law, d, noise):
     y = law(*X)
     y = y + rng.normal(0.0, noise * np.std(y), 300)
     far = rng.uniform(4.0, 6.0, (d, 200))
-    for e in monomial_trees(Problem(X, y, Library(d), noise=noise), time.perf_counter() + 20.0, rng):
+    for e in monomial_trees(Problem(X, y, Library(d), noise=noise), time.perf_counter() + 90.0, rng):
         if e is not None:
             v, ok = values(e, far.T)
             if ok and np.abs(v / law(*far) - 1.0).max() < 5.0 * noise:
