@@ -149,7 +149,7 @@ def test_the_command_learns_from_a_log(tmp_path, capsys, monkeypatch):
         file.write(json.dumps({"suite": "random_sums", "index": 11, "seed": 1, "opening": 0.2}) + "\n")
     assert main(["schedule", str(log), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "of 10" in printed and "by shares" in printed
+    assert "of 10" in printed and "round and round" in printed
     values = json.loads(out.read_text())["values"]
     assert set(values) == set("abc") and all(len(v) == Schedule.TILES for v in values.values())
     log.write_text("")

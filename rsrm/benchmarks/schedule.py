@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(f"log: {args.log} holds laws of different sources; record them all with one version")
     folds = 5
     for name, of in (("learned on the others", lambda k: learn([r for r in laws if r.index % folds != k])),
-                     ("by shares", lambda k: None)):
+                     ("round and round", lambda k: None)):
         schedules = [of(k) for k in range(folds)]
         times = np.array([play(law, schedules[law.index % folds]) for law in laws])
         print(f"{name:<24} found in 3 / 5 / 10 s: {(times < 3).sum()} / {(times < 5).sum()} / {(times < 10).sum()} of "
