@@ -11,7 +11,7 @@ never raise a false alarm.
 import numpy as np
 from numba.types import int64
 
-from rsrm._jit import external, njit
+from rsrm._jit import external, njit, njit_leaf
 from rsrm._simd import (
     LANES, load, load_one, load_int, load_short, load_some, pointer, splat, store, store_int, store_some, total,
 )
@@ -107,7 +107,7 @@ def scan_block(tokens, n, constants, m, columns, stride, b, opcodes, literals, b
     return result & -2
 
 
-@njit
+@njit_leaf
 def _evaluate(tokens, n, constants, X, tables, stack, out, stop):
     """Evaluate on all rows, or with `stop` until the first block that is not finite; return whether all are finite."""
     rows = out.shape[0]
@@ -139,7 +139,7 @@ def _evaluate(tokens, n, constants, X, tables, stack, out, stop):
     return ok
 
 
-@njit
+@njit_leaf
 def evaluate(tokens, n, constants, X, tables, stack, out):
     """Evaluate ``tokens[:n]`` on all rows into `out`; return whether every value is finite.
 
@@ -165,13 +165,13 @@ def evaluate(tokens, n, constants, X, tables, stack, out):
     return _evaluate(tokens, n, constants, X, tables, stack, out, True)
 
 
-@njit
+@njit_leaf
 def evaluate_rows(tokens, n, constants, X, tables, stack, out):
     """Like :func:`evaluate`, but every row is computed even where others are not finite."""
     return _evaluate(tokens, n, constants, X, tables, stack, out, False)
 
 
-@njit
+@njit_leaf
 def evaluate_batch(tokens, lengths, constants, X, tables, stack, out, ok):
     """Evaluate many expressions on all rows.
 
