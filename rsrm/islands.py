@@ -12,7 +12,11 @@ from rsrm.problem import Problem
 
 ISLAND_ROWS = 400
 ROUND = 8_000
-"""Expressions scored in one round of an island."""
+"""Expressions scored in one round of an island that is alone on a problem."""
+SHARED_ROUND = 4_000_000
+"""The same times rows, of one of several islands: they wait for each other at the end of a round, and joblib looks only
+every ten milliseconds whether a worker has ended. Of two islands on two cores 8,000 expressions on 20 rows each take
+as long as on one (by a script)."""
 ARMS = 2
 """Problems that islands play on besides the user's own; each takes some 18 MB. Of 237 laws of the random suites and
 textbook that searches of ten seconds recovered, islands found seven on the user's problem, one on a reduced one: the
@@ -47,7 +51,8 @@ def islands(problem: Problem, reduced: list[tuple[float, Problem]], limits: dict
             k = int(np.argmax(bound))
             p, group = arms[k]
             before, scored = _loss(group), sum(island.n_evaluations for island in group)
-            done = parallel(delayed(_round)(island) for island in group)
+            evaluations = ROUND if n_islands == 1 else max(ROUND, SHARED_ROUND // max(group[0].problem.n_rows, 20))
+            done = parallel(delayed(_round)(island, evaluations) for island in group)
             group[:] = [island for island, _ in done]
             count(sum(island.n_evaluations for island in group) - scored)
             after = _loss(group)
@@ -58,9 +63,9 @@ def islands(problem: Problem, reduced: list[tuple[float, Problem]], limits: dict
             yield None
 
 
-def _round(island: Island) -> tuple[Island, list]:
+def _round(island: Island, evaluations: int) -> tuple[Island, list]:
     """Return the island after a round, which may have run in another process, and what it improved."""
-    improved = island.round(evaluations=ROUND)
+    improved = island.round(evaluations=evaluations)
     return island, improved
 
 

@@ -38,7 +38,7 @@ EXPECTED_FAILURES = {
 }
 
 
-@parametrize_with_checks([RSRM(operators=("add", "mul"), max_time=0.5, random_state=0)],
+@parametrize_with_checks([RSRM(operators=("add", "mul"), max_time=5, max_evals=3000, random_state=0)],
                          expected_failed_checks=lambda _: EXPECTED_FAILURES)
 def test_scikit_learn_conventions(estimator, check):
     with warnings.catch_warnings():

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from rsrm.agents.genetic import ATTEMPTS, SCORED
@@ -19,6 +18,7 @@ from rsrm.agents.island import Island
 from rsrm.benchmarks.catalogue import load_problem
 from rsrm.benchmarks.timing import alternate, hard_problem
 from rsrm.estimator import RSRM
+from rsrm.islands import islands as play
 from rsrm.problem import Problem
 
 FIRST = 4000
@@ -74,12 +74,13 @@ def nguyen(args) -> Iterator[dict]:
 
 
 def islands(args) -> Iterator[dict]:
-    """Time two islands on one thread and on two; the machine should have nothing else to do."""
-    group = [Island.create(hard_problem(2, False), seed=seed) for seed in range(2)]
+    """Time two islands of a search on one thread and on two; the machine should have nothing else to do."""
+    def playing(n_jobs):
+        source = play(hard_problem(2, True), [], {}, np.inf, np.random.default_rng(0), counted.append, 2, n_jobs)
+        return lambda: next(found for found in source if found is None)  # the end of a round
 
-    def rounds(n_jobs):
-        Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(island.round)(evaluations=args.evaluations // 2) for island in group)
-    seconds = alternate({"one": lambda: rounds(1), "two": lambda: rounds(2)}, min(args.repeats, 5), time.perf_counter)
+    counted: list[int] = []
+    with threadpool_limits(1):
+        seconds = alternate({"one": playing(1), "two": playing(2)}, args.repeats, time.perf_counter)
     yield {"what": "two islands on two threads, times one", "ratio": float(np.median(seconds["one"] / seconds["two"])),
            "ratio_of_best": float(seconds["one"].min() / seconds["two"].min()), "target": 1.85}
