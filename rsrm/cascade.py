@@ -145,13 +145,12 @@ def _in_order(problem, limits, deadline, rng, count, loss, best, agent, n_island
     } | guests
     rest = guarded(iter(() if curve else Remainders(problem, best, partial(alone, deadline, rng), deadline, rng)),
                    "remainders")
-    nearest = loss()
     for name, source in learned_turns(sources, Situation(problem.n_variables, curve, noise.level > SMOOTH), deadline):
+        before = loss()
         yield name, source
-        if loss() < nearest:  # these two live on what others find
+        if loss() < before:  # these two live on what others find
             yield "leading terms", turn(leading)
             yield "remainders", turn(rest)
-            nearest = loss()
 
 
 def _perhaps_noisy(problem: Problem, deadline: float, rng, level: float, loss, curve: bool) -> Iterator:

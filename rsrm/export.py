@@ -90,11 +90,22 @@ def to_sympy(expression: Expression, digits: int | None = None):
                 return a[0] ** 2
             case "cube":
                 return a[0] ** 3
-        return functions.get(p.name, getattr(sp, p.name, None))(a[0])
+        form = functions.get(p.name, getattr(sp, p.name, None))(a[0])
+        if p.name in ("sinh", "cosh", "tanh") and a[0].is_real is not True:
+            held[sp.Dummy(real=True)] = form
+            return next(reversed(held))
+        return form
 
+    # Whether a hyperbolic function is real sympy asks of the parts of its argument; where they are nested around a
+    # root or a logarithm that takes for ever. Values are real here: symbols stand for such functions until the end.
+    held: dict = {}
     form = _fold(expression, lambda v: sp.Symbol(v, real=True), constant,
                  lambda v: sp.pi if v == "pi" else sp.Integer(int(v)), primitive)
-    return form.replace(lambda node: node.is_Add and node.has(sp.cos), _half_angle)
+    form = form.replace(lambda node: node.is_Add and node.has(sp.cos), _half_angle)
+    with sp.evaluate(not held):
+        for symbol in reversed(held):
+            form = form.xreplace({symbol: held[symbol]})
+    return form
 
 
 def _half_angle(total):

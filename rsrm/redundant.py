@@ -47,9 +47,12 @@ def thin(problem: Problem) -> bool:
 
 
 def _ranks(x: np.ndarray) -> np.ndarray:
-    """Return the rank of every value, the mean of the ranks where values are equal."""
+    """Return the rank of every value from 1 on, the mean of the ranks where values are equal.
+
+    As ``scipy.stats.rankdata``, which takes longer to load than what the laws found before this take.
+    """
     ordered = np.sort(x)
-    return 0.5 * (np.searchsorted(ordered, x, "left") + np.searchsorted(ordered, x, "right"))
+    return 0.5 * (np.searchsorted(ordered, x, "left") + np.searchsorted(ordered, x, "right") + 1)
 
 
 def fewer_columns(problem: Problem) -> list[Problem]:

@@ -120,3 +120,15 @@ def test_a_fast_wave_is_not_left_to_the_stages_for_noise():
                     return
         assert "islands" not in names, "found late"
     pytest.fail("not found")
+
+
+def test_leading_terms_and_remainders_follow_what_came_nearer(monkeypatch):
+    x = np.random.default_rng(0).uniform(1.0, 3.0, (2, 60))
+    hard = Problem(x, np.cos(x[0] * x[1] ** 2 + np.exp(np.sin(3.0 * x[0]))) + x[1] ** 0.3, Library(2))
+    losses = iter((0.5, 0.5, 0.5, 0.2))  # before and after a turn of the bank, then of the islands
+    monkeypatch.setattr(cascade, "learned_turns", lambda *_: iter((("bank", iter(())), ("islands", iter(())))))
+    monkeypatch.setattr(cascade, "direct_stages", lambda *_: iter(()))
+    monkeypatch.setattr(cascade, "noise_level", lambda *_: cascade.Noise(0.0, False))
+    names = [name for name, _ in cascade._in_order(hard, LIMITS, perf_counter() + 60.0, np.random.default_rng(0),
+                                                   lambda n: None, lambda: next(losses), list, None, 1, None)]
+    assert names == ["direct", "direct", "leading terms", "bank", "islands", "leading terms", "remainders"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rsrm.evaluate import values
 from rsrm.export import infix, parse, to_latex, to_networkx, to_sympy
+from rsrm.benchmarks.limits import limited
 from rsrm.expression import apply, number, variable
 from rsrm.library import Library
 from tests import naive_expression as naive
@@ -113,6 +114,23 @@ def test_sympy_knows_every_primitive():
         arity = int(LIB.tables.arity[LIB.token(name)])
         e = apply(LIB, name, *(variable(LIB, i) for i in range(arity)))
         assert to_sympy(e) == (wanted[name] if name in wanted else getattr(sp, name)(m)), name
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("text", [
+    "7 - 9*tanh(tanh(tanh(2/(x_1/mass)/(tanh(sin(sqrt(log(x_1/mass))))/cos(x_1))) + 1))",
+    "cosh(sinh(cosh(sqrt(mass - x_1))))*x_1**2 + mass/cosh(sinh(cosh(sqrt(mass - x_1))))",
+])
+def test_nested_hyperbolic_functions_do_not_keep_sympy_busy(text):
+    import sympy as sp
+
+    e = parse(text, LIB)
+    form = limited(60.0, to_sympy, e)
+    assert form is not None and form.free_symbols == {sp.Symbol("mass", real=True), sp.Symbol("x_1", real=True)}
+    at = {"mass": 1.25, "x_1": 1.5} if "log" in text else {"mass": 1.5, "x_1": 1.25}
+    wanted = eval(text, {**vars(math), **at})  # the text is Python
+    assert float(form.subs({sp.Symbol(k, real=True): v for k, v in at.items()})) == pytest.approx(wanted, rel=1e-12)
+    assert parse(str(form), LIB).complexity <= e.complexity
 
 
 @pytest.mark.nojit

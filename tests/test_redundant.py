@@ -1,13 +1,14 @@
 """Columns along a curve: which sets of them explain the target, and laws that are found over those."""
 
 import numpy as np
+from scipy.stats import rankdata
 
 from rsrm import RSRM
 from rsrm.evaluate import values
 from rsrm.export import parse
 from rsrm.library import Library
 from rsrm.problem import Problem
-from rsrm.redundant import fewer_columns, thin
+from rsrm.redundant import _ranks, fewer_columns, thin
 
 
 def trajectory(rows=600):
@@ -38,6 +39,12 @@ def test_a_law_of_one_column_is_found_beside_its_time():
     far = np.column_stack([np.full(50, 3.0), np.linspace(10.0, 100.0, 50)])
     np.testing.assert_allclose(model.predict(far), 0.12 * np.sqrt(far[:, 1]) + 0.15 * far[:, 1] * np.exp(
         -far[:, 1] / 0.6), rtol=1e-6)
+
+
+def test_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for x in (rng.normal(size=50), rng.integers(0, 7, 50).astype(float), np.zeros(3)):
+        np.testing.assert_array_equal(_ranks(x), rankdata(x))
 
 
 def test_rows_of_a_trajectory_are_thin_and_independent_columns_are_not():

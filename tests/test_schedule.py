@@ -137,6 +137,22 @@ def test_recorded_searches(monkeypatch):
     assert play(alone, None) == pytest.approx(row["opening"] + sum(row["sources"]["mixtures"]["seconds"][:found + 1]))
 
 
+@pytest.mark.parametrize("part", ["2", "a/b", "0/2", "3/2", "1/2/3", "1/"])
+def test_parts_that_are_none_are_refused(part, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["schedule", str(tmp_path / "log.jsonl"), "--laws", "1", "--part", part])
+    assert "part: expected K/N" in capsys.readouterr().err
+
+
+def test_every_part_records_its_laws(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "RANDOM_SUITES", ("random_sums",))
+    monkeypatch.setattr(benchmark, "record", lambda problem: {"opening": 0.1})
+    log = tmp_path / "log.jsonl"
+    for part in ("2/2", "1/2"):
+        assert main(["schedule", str(log), "--laws", "5", "--part", part]) == 0
+    assert [json.loads(line)["index"] for line in log.read_text().splitlines()] == [2, 4, 1, 3, 5]
+
+
 def test_the_command_learns_from_a_log(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "SWEEPS", 20)
     log, out = tmp_path / "log.jsonl", tmp_path / "schedule.json"

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Record laws; without that learn from those that are there, and print what the order is worth."""
     if args.laws:
-        part, parts = (int(text) for text in args.part.split("/"))
+        part, parts = _part(args.part)
         done = {(row["suite"], row["index"], row["seed"]) for row in read_rows(args.log)}
         for index in range(part, args.laws + 1, parts):
             for suite in RANDOM_SUITES:
@@ -83,6 +83,14 @@ def main(args: argparse.Namespace) -> int:
     text = {"laws": len(laws), "seed": args.seed, "values": dict(zip(schedule.names, values, strict=True))}
     args.out.write_text(json.dumps(text).replace("], ", "],\n") + "\n", encoding="utf-8")
     return 0
+
+
+def _part(text: str) -> tuple[int, int]:
+    """Return K and N of ``K/N``."""
+    first, _, last = text.partition("/")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise ValueError(f"part: expected K/N with 1 <= K <= N, as in 1/2, got {text}")
+    return int(first), int(last)
 
 
 def record(problem: Problem) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def _nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
     return iter(())
 
 
-def _in_order(sources: dict, situation: Any, deadline: float) -> Iterator:
+def _by_shares(sources: dict, situation: Any, deadline: float) -> Iterator:
     """Stand for the learned order of turns: by the shares of the sources."""
     return in_turns(sources, deadline)
 
@@ -171,15 +171,15 @@ class WithoutIslands(Without):
 
 
 class WithoutQLearning(Without):
-    """No double Q-learning: turns round and round, and islands without it."""
+    """No double Q-learning: turns by the shares of the sources, and islands without it."""
 
-    part = {"Island": _island(use_q=False), "learned_turns": _in_order}
+    part = {"Island": _island(use_q=False), "learned_turns": _by_shares}
 
 
 class WithoutSchedule(Without):
-    """Turns of the sources round and round."""
+    """Turns of the sources by their shares of the time."""
 
-    part = {"learned_turns": _in_order}
+    part = {"learned_turns": _by_shares}
 
 
 class WithoutSubtrees(Without):
