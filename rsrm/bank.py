@@ -13,9 +13,8 @@ from itertools import product
 import numpy as np
 
 from rsrm import compose
-from rsrm.enumeration import (
-    IS_NUMBER, LEAF, Store, binary_level, family, find_key, insert, new_store, unary_level, value_key,
-)
+from rsrm.bank_store import LEAF, Store, find_key, insert, new_store, value_key
+from rsrm.enumeration import IS_NUMBER, binary_level, family, unary_level
 from rsrm.evaluate import BLOCK, evaluate
 from rsrm.expression import Expression, apply, variable
 from rsrm.library import Library

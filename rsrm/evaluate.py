@@ -15,11 +15,9 @@ from rsrm._jit import external, njit, njit_leaf
 from rsrm._simd import (
     LANES, load, load_one, load_int, load_short, load_some, pointer, splat, store, store_int, store_some, total,
 )
-from rsrm.elementwise import STEP, apply_binary, apply_unary, operate
+from rsrm.elementwise import STEP, operate
 from rsrm.expression import Expression
 from rsrm.primitives import OP_CONSTANT, OP_LITERAL, OP_POW, OP_VARIABLE
-
-__all__ = ["BLOCK", "ROWS", "apply_binary", "apply_unary", "evaluate", "evaluate_batch", "evaluate_rows", "values"]
 
 ROWS = 512
 """Rows evaluated at a time: 512 beat 128 by a tenth from 200 rows on; a few rows still fit the level-1 cache."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from rsrm._jit import njit
-from rsrm.enumeration import find_key, slot_of, value_key
+from rsrm.bank_store import find_key, slot_of, value_key
 
 EXACT_SCORE = 1e-11
 """Scores below this are rounding errors and count as equal, so that the first, i.e. simplest, entry wins."""

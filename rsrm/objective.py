@@ -21,6 +21,9 @@ ROUNDINGS = 2.0
 """What y may have lost by rounding, in what the formula loses: it may have been computed in another way."""
 SAMPLE, HALF, MOST = 60, 0.5, 0.98
 """Rows that tell whether rounding matters: not if it explains less than half of the residual on most of them."""
+BOUND = 10.0
+"""How many times larger a bound on rounding is, at most, than the largest share of it that rounding really takes."""
+WIDER = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 NEARLY_EXACT = 1e-6
 """Relative residuals below this may be the rounding of the formula itself."""
 
@@ -112,6 +115,10 @@ class Objective:
         """Return residuals without the rounding of the formula, and what is beyond all rounding, or None if most is."""
         finer, lost = extended_values(expression, self.problem.X[:, rows])
         finer = (finer - self.problem.y[rows]).astype(np.float64)
+        if WIDER and lost.any():
+            # Of `x*cos(u)/cos(u)` with huge u the bound is huge and its errors cancel: it would explain anything.
+            off = np.abs(finer - r[rows])[lost > 0.0] / lost[lost > 0.0]
+            lost = lost * min(1.0, BOUND * float(off.max()))
         beyond = np.maximum(np.abs(finer) - ROUNDINGS * lost, 0.0)
         if not np.isfinite(beyond).all() or np.mean(beyond > HALF * np.abs(r[rows])) > MOST:
             return None

@@ -85,3 +85,17 @@ def test_an_approximation_that_rounding_does_not_explain_is_not_the_end(monkeypa
     assert last.stop_reason is search.StopReason.EXACT and last.best.stage == "later"
     monkeypatch.setattr(search, "stages", lambda *_: iter([("law", iter([law])), ("later", later())]))
     assert [state.stage for state in search.search(given, search.Options(max_time=20.0))] == ["law"]
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps >= np.finfo(float).eps, reason="no floats wider than float64 here")
+def test_errors_by_rounding_that_cancel_explain_nothing():
+    library = Library(2)
+    rng = np.random.default_rng(0)
+    X = np.array([10.0 ** rng.uniform(20.0, 23.0, 500), 10.0 ** rng.uniform(-6.0, -2.5, 500)])
+    objective = Objective(Problem(X, X[0] / (2.0 * np.cosh(X[1])), library))
+    digits = {text: objective.score(parse(text, library)).digits
+              for text in ("x0/2", "0.5*x0*cos(x0/2)/cos(x0/2)", "0.5*x0*cos(sqrt(x0))/cos(sqrt(x0))",
+                           "x0/(exp(x1) + exp(-x1))")}
+    law = digits.pop("x0/(exp(x1) + exp(-x1))")
+    assert law < np.log(2.0 * FLOOR) and law < min(digits.values()) - 3.0
+    assert max(digits.values()) - min(digits.values()) < 0.1, "the same function, written in three ways"
