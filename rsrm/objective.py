@@ -115,9 +115,10 @@ class Objective:
         """Return residuals without the rounding of the formula, and what is beyond all rounding, or None if most is."""
         finer, lost = extended_values(expression, self.problem.X[:, rows])
         finer = (finer - self.problem.y[rows]).astype(np.float64)
-        if WIDER and lost.any():
+        bounded = np.isfinite(finer) & (lost > 0.0)
+        if WIDER and bounded.any():
             # Of `x*cos(u)/cos(u)` with huge u the bound is huge and its errors cancel: it would explain anything.
-            off = np.abs(finer - r[rows])[lost > 0.0] / lost[lost > 0.0]
+            off = np.abs(finer - r[rows])[bounded] / lost[bounded]
             lost = lost * min(1.0, BOUND * float(off.max()))
         beyond = np.maximum(np.abs(finer) - ROUNDINGS * lost, 0.0)
         if not np.isfinite(beyond).all() or np.mean(beyond > HALF * np.abs(r[rows])) > MOST:

@@ -99,3 +99,16 @@ def test_errors_by_rounding_that_cancel_explain_nothing():
     law = digits.pop("x0/(exp(x1) + exp(-x1))")
     assert law < np.log(2.0 * FLOOR) and law < min(digits.values()) - 3.0
     assert max(digits.values()) - min(digits.values()) < 0.1, "the same function, written in three ways"
+
+
+def test_a_formula_without_a_bound_on_its_rounding_is_scored(monkeypatch):
+    library = Library(1)
+    X = np.linspace(1.0, 2.0, 20)[None]
+    objective = Objective(Problem(X, X[0] * (1.0 + 1e-9), library))
+    plain = objective.score(parse("x0", library))
+    for lost in (np.nan, 0.0, np.inf):
+        monkeypatch.setattr("rsrm.objective.extended_values",
+                            lambda e, x, lost=lost: (x[0].astype(np.longdouble), np.full(x.shape[1], lost)))
+        score = objective.score(parse("x0", library))
+        assert score.nrmse == pytest.approx(plain.nrmse)
+        assert np.isfinite(score.digits)
