@@ -124,7 +124,7 @@ class Bank:
         rng : numpy.random.Generator
             Chooses the rows, and the sample of a level that does not fit.
         n_rows : int
-            S; less, but a multiple of 8, where X has fewer rows.
+            S is the next multiple of 8; less where X has fewer rows.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Bank:
             raise ValueError(f"X: expected shape ({library.n_variables}, rows), got {X.shape}")
         if max_entries < 1:
             raise ValueError(f"max_entries: at least 1 is needed, got {max_entries}")
-        n_rows = min(n_rows, LANES * -(-X.shape[1] // LANES))
+        n_rows = LANES * -(-min(n_rows, X.shape[1]) // LANES)
         rows = choose_rows(X, n_rows, rng)
         bank = cls(library, np.ascontiguousarray(X[:, rows]), rows, new_store(max_entries, n_rows))
         if leaves is None:

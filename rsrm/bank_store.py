@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsrm._jit import njit_leaf
+from rsrm._simd import LANES
 
 LEAF = -1
 """Opcode of an entry that is an expression given from outside; ``left`` is its number."""
@@ -39,7 +40,15 @@ class Store(NamedTuple):
 
 
 def new_store(capacity: int, n_rows: int) -> Store:
-    """Return an empty store for `capacity` entries on `n_rows` rows (below 300 bytes an entry at 32 rows)."""
+    """Return an empty store for `capacity` entries on `n_rows` rows (below 300 bytes an entry at 32 rows).
+
+    Raises
+    ------
+    ValueError
+        If `n_rows` is not a multiple of the lanes of a vector: kernels write whole vectors.
+    """
+    if n_rows < 1 or n_rows % LANES:
+        raise ValueError(f"n_rows: expected a multiple of {LANES}, got {n_rows}")
     slots = 1 << max(4, int(np.ceil(np.log2(max(1.5 * capacity, 2)))))
     # The projections are part of the definition of a key, hence a fixed seed and not the caller's generator.
     probes = np.random.default_rng(20240507).standard_normal((2, n_rows))

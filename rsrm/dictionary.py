@@ -54,8 +54,7 @@ class Dictionary:
 
     def __init__(self, problem: Problem, rng: np.random.Generator):
         self.problem = problem
-        self.bank = Bank.enumerate(problem.X, problem.library, max_entries=4_000, rng=rng,
-                                   n_rows=min(ROWS, problem.n_rows))
+        self.bank = Bank.enumerate(problem.X, problem.library, max_entries=4_000, rng=rng, n_rows=ROWS)
         X = self.bank.columns
         nonzero = [i for i in range(len(X)) if (problem.X[i] != 0.0).all()]
         self.monomials = usable_monomials(problem)

@@ -6,8 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from rsrm.bank import Bank
+from rsrm.bank import LANES, Bank
+from rsrm.bank_store import new_store
 from rsrm.closing import column
+from rsrm.evaluate import values
 from rsrm.expression import apply, variable
 from rsrm.library import Library
 from rsrm.primitives import BY_OPCODE
@@ -117,3 +119,22 @@ def test_memory_stays_below_300_bytes_an_entry():
     bank = make(("add", "mul"), max_entries=20_000, max_cost=3)[2]
     capacity = len(bank.store.key)
     assert sum(a.nbytes for a in bank.store) < 300 * capacity
+
+
+@pytest.mark.parametrize(("rows", "asked"), [(20, 20), (20, 48), (25, 30), (100, 30), (7, 3), (64, 17)])
+def test_any_number_of_rows_can_be_asked_for(rows, asked):
+    library = Library(2, ("add", "mul", "div", "pow", "sqrt", "log", "sin"))
+    X = np.random.default_rng(rows).uniform(0.5, 2.0, (2, rows))
+    bank = Bank.enumerate(X, library, max_entries=500, rng=np.random.default_rng(0), n_rows=asked)
+    assert len(bank) == 500 and bank.values.shape[1] % LANES == 0 and bank.values.shape[1] >= min(rows, asked)
+    np.testing.assert_array_equal(bank.columns, X[:, bank.rows])
+    for i in range(0, 500, 7):
+        wanted, ok = values(bank.expression(i), bank.columns.T)
+        assert ok
+        scale = bank.values[i] @ wanted / (wanted @ wanted)
+        np.testing.assert_allclose(bank.values[i], scale * wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_kernels_never_see_parts_of_vectors():
+    with pytest.raises(ValueError, match="n_rows"):
+        new_store(10, 30)
