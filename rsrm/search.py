@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rsrm._heap import Heap
 from rsrm.cascade import stages
 from rsrm.closings import guarded
 from rsrm.columns import narrowed
@@ -131,11 +130,9 @@ def search(problem: Problem, options: Options, state: State | None = None) -> It
             return []
         return [c.expression for c in sorted(state.pool, key=state.pool.description_length)[:SHORT]]
 
-    heap = Heap()
     for name, expressions in stages(work, limits, deadline, rng, state.count, state.pool.best_loss, best, shortest,
                                     options.agent, options.n_islands, options.n_jobs):
         state.stage = name
-        heap.tidy()
         for expression in guarded(expressions, name):
             expression = back(expression)
             if expression is not None and refiner.consider(expression, name, state.elapsed) is not None:

@@ -21,10 +21,21 @@ X = np.random.default_rng(0).uniform(-1.0, 1.0, (20, 1))
 model = rsrm.RSRM(max_time=60, random_state=0).fit(X, X[:, 0] ** 3 + X[:, 0] ** 2 + X[:, 0])
 """
 
-# Samples its own memory once a second while it fits a law that no stage finds; prints [[seconds, MB], ...] and peak.
-_MEMORY = """
+# The most that this process held: what getrusage tells also counts what the parent held when it started the process.
+_PEAK = """
 import json, os, resource, threading, time
 import numpy as np, rsrm
+
+def peak():
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e3
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+"""
+
+# Samples its own memory once a second while it fits a law that no stage finds; prints [[seconds, MB], ...] and peak.
+_MEMORY = _PEAK + """
 from rsrm.benchmarks.timing import hard_problem
 
 def resident():
@@ -43,16 +54,10 @@ thread.start()
 rsrm.RSRM(max_time={seconds}, random_state=0).fit(problem.X.T, problem.y)
 done.set()
 thread.join()
-print(json.dumps([samples, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3]))
+print(json.dumps([samples, peak()]))
 """
 
-_BIG_DATA = """
-import json, resource, time
-import numpy as np, rsrm
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-
+_BIG_DATA = _PEAK + """
 rng = np.random.default_rng(0)
 X = rng.uniform(0.5, 2.0, ({rows}, 10))
 y = X[:, 0] * np.exp(-X[:, 1]) + X[:, 2] * X[:, 3] / X[:, 4]
