@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 
 from rsrm import compose
+from rsrm._simd import LANES
 from rsrm.bank_store import LEAF, Store, find_key, insert, new_store, value_key
 from rsrm.enumeration import IS_NUMBER, binary_level, family, unary_level
 from rsrm.evaluate import BLOCK, evaluate
@@ -22,8 +23,6 @@ from rsrm.primitives import BY_NAME, BY_OPCODE, OP_ADD, OP_DIV, OP_MUL, OP_POW, 
 
 ROWS = 32
 """Rows on which values are compared."""
-LANES = 8
-"""Rows come in multiples of what one vector instruction holds; some stand twice where there are not as many."""
 CHUNK = 60_000
 """Candidates a compiled call looks at between two looks at the clock."""
 COSTS = {"sqrt": 2, "cube": 2, "exp": 2, "log": 2, "sin": 2, "cos": 2, "abs": 2, "tan": 3, "asin": 3, "acos": 3,
@@ -124,7 +123,7 @@ class Bank:
         rng : numpy.random.Generator
             Chooses the rows, and the sample of a level that does not fit.
         n_rows : int
-            S is the next multiple of 8; less where X has fewer rows.
+            S is the next multiple of the 8 that a vector holds; less where X has fewer rows, some of which stand twice.
 
         Raises
         ------

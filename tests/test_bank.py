@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from rsrm.bank import LANES, Bank
+from rsrm._simd import LANES
+from rsrm.bank import Bank
 from rsrm.bank_store import new_store
 from rsrm.closing import column
 from rsrm.evaluate import values

@@ -9,9 +9,9 @@ import sympy as sp
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from rsrm.benchmarks.limits import limited
 from rsrm.evaluate import values
 from rsrm.export import infix, parse, to_latex, to_networkx, to_sympy
-from rsrm.benchmarks.limits import limited
 from rsrm.expression import apply, number, variable
 from rsrm.library import Library
 from tests import naive_expression as naive

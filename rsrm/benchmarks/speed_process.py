@@ -29,9 +29,9 @@ import numpy as np, rsrm
 def peak():
     try:
         with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e3
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024 / 1e6
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 """
 
 # Samples its own memory once a second while it fits a law that no stage finds; prints [[seconds, MB], ...] and peak.

@@ -76,10 +76,9 @@ def nguyen(args) -> Iterator[dict]:
 def islands(args) -> Iterator[dict]:
     """Time two islands of a search on one thread and on two; the machine should have nothing else to do."""
     def playing(n_jobs):
-        source = play(hard_problem(2, True), [], {}, np.inf, np.random.default_rng(0), counted.append, 2, n_jobs)
+        source = play(hard_problem(2, True), [], {}, np.inf, np.random.default_rng(0), lambda n: None, 2, n_jobs)
         return lambda: next(found for found in source if found is None)  # the end of a round
 
-    counted: list[int] = []
     with threadpool_limits(1):
         seconds = alternate({"one": playing(1), "two": playing(2)}, args.repeats, time.perf_counter)
     yield {"what": "two islands on two threads, times one", "ratio": float(np.median(seconds["one"] / seconds["two"])),
